@@ -1,0 +1,153 @@
+/**
+ * What the library costs beside bare Effect, as ratios within one run: `npm run bench`.
+ *
+ * Floor: `Effect.forEach`, unbounded, of the same asynchronous body with `Effect.exit`. Hand-made: the same guarantees put
+ * together from Effect's own parts, with the same three spans a flow.
+ */
+import { Effect, Layer, Schema } from "effect"
+import { CircuitBreaker } from "effect/persistence"
+import { CircuitBreakerRegistry, StateGraph } from "../src/index.ts"
+import { compare, print, type Row } from "./measure.ts"
+
+const State = Schema.Struct({ n: Schema.Number })
+const input = { n: 1 }
+const body = Effect.as(Effect.yieldNow, { n: 2 })
+const untraced = <A, E>(self: Effect.Effect<A, E>) => Effect.withTracerEnabled(self, false)
+
+const name = (i: number): string => `n${i}`
+
+const fanOut = (flows: number, parallel?: StateGraph.MakeOptions["parallel"]) => {
+  let graph = StateGraph.make("bench", State, parallel === undefined ? {} : { parallel }).addNode("start" as string)
+  for (let i = 0; i < flows; i++) graph = graph.addNode(name(i), () => body)
+  let joined = graph.addFanInNode("join" as string)
+  for (let i = 0; i < flows; i++) joined = joined.addParallelEdge("start", name(i), "join")
+  return joined.setEntryPoint("start").setFinishPoint("join").compile()
+}
+
+const items = (flows: number) => Array.from({ length: flows }, (_, i) => i)
+const floor = (flows: number) => Effect.forEach(items(flows), () => Effect.exit(body), { concurrency: "unbounded" })
+const runsFor = (flows: number) => Math.max(3, Math.round(30_000 / flows))
+
+const handMade = (flows: number) =>
+  Effect.gen(function*() {
+    const breaker = yield* CircuitBreaker.CircuitBreaker
+    return yield* Effect.forEach(
+      items(flows),
+      (i) =>
+        body.pipe(
+          Effect.withSpan("node"),
+          Effect.timeout("1 second"),
+          Effect.withSpan("attempt"),
+          breaker.execute({ key: `n${i}` }),
+          Effect.retry({ times: 2 }),
+          Effect.withSpan("flow"),
+          Effect.exit
+        ),
+      { concurrency: "unbounded" }
+    )
+  })
+
+const breakers = CircuitBreaker.layer({ tripPolicy: CircuitBreaker.consecutive(5), openDuration: "30 seconds" }).pipe(
+  Layer.provide(CircuitBreaker.layerStoreMemory())
+)
+const builtIn = await Effect.runPromise(Effect.provide(CircuitBreaker.CircuitBreaker, breakers))
+const withBuiltIn = <A, E>(self: Effect.Effect<A, E, CircuitBreaker.CircuitBreaker>) =>
+  Effect.provideService(self, CircuitBreaker.CircuitBreaker, builtIn)
+
+const chain = (steps: number) => {
+  let graph = StateGraph.make("chain", State).addNode(name(0), (state) => Effect.succeed({ n: state.n + 1 }))
+    .setEntryPoint(name(0))
+  for (let i = 1; i < steps; i++) {
+    graph = graph.addNode(name(i), (state) => Effect.succeed({ n: state.n + 1 })).addEdge(name(i - 1), name(i))
+  }
+  return graph.setFinishPoint(name(steps - 1)).compile()
+}
+const bareChain = (steps: number) =>
+  Effect.gen(function*() {
+    let state = input
+    for (let i = 0; i < steps; i++) state = { ...state, ...(yield* Effect.succeed({ n: state.n + 1 })) }
+    return state
+  })
+
+const results: Array<boolean> = []
+
+const sizes = [10, 100, 1000, 10_000]
+const plain: Array<Row> = []
+for (const flows of sizes) {
+  const runs = runsFor(flows)
+  const graph = fanOut(flows)
+  const [theirs, ours] = await compare([
+    { name: "floor", effect: untraced(floor(flows)), runs },
+    { name: "graph", effect: untraced(graph.invoke(input)), runs }
+  ])
+  plain.push({
+    what: `fan-out of ${flows}`,
+    per: "per flow",
+    ours: ours! / flows,
+    theirs: theirs! / flows,
+    ...(flows >= 100 ? { target: 4 } : {})
+  })
+}
+results.push(print("Nothing configured, tracer off, against the floor", plain))
+
+const dressed: Array<Row> = []
+for (const flows of sizes) {
+  const runs = Math.max(2, Math.round(runsFor(flows) / 5))
+  const graph = fanOut(flows, { timeout: "1 second", retry: { maxRetries: 2 }, circuitBreaker: {} })
+  const [theirs, ours] = await compare([
+    { name: "hand-made", effect: withBuiltIn(handMade(flows)), runs },
+    { name: "graph", effect: graph.invoke(input), runs }
+  ], 11)
+  dressed.push({
+    what: `fan-out of ${flows}`,
+    per: "per flow",
+    ours: ours! / flows,
+    theirs: theirs! / flows,
+    target: 1
+  })
+}
+results.push(print("Timeout, retry, circuit and spans, against the hand-made composition", dressed))
+
+{
+  const small = fanOut(100)
+  const large = fanOut(10_000)
+  const [at100, at10000] = await compare([
+    { name: "100", effect: untraced(small.invoke(input)), runs: 300 },
+    { name: "10000", effect: untraced(large.invoke(input)), runs: 3 }
+  ])
+  results.push(print("Cost per flow at 10,000, against that at 100", [
+    { what: "fan-out", per: "per flow", ours: at10000! / 10_000, theirs: at100! / 100, target: 1.3 }
+  ]))
+}
+
+{
+  const graph = chain(100)
+  const [bare, ours] = await compare([
+    { name: "bare", effect: untraced(bareChain(100)), runs: 1000 },
+    { name: "graph", effect: untraced(graph.invoke(input)), runs: 1000 }
+  ])
+  results.push(print("A chain of 100 nodes, against a bare Effect.gen loop", [
+    { what: "chain", per: "per node", ours: ours! / 100, theirs: bare! / 100, target: 20 }
+  ]))
+}
+
+{
+  const registry = CircuitBreakerRegistry.makeUnsafe()
+  const [theirs, ours] = await compare([
+    {
+      name: "effect/persistence/CircuitBreaker",
+      effect: Effect.succeed(1).pipe(builtIn.execute({ key: "call" })),
+      runs: 5000
+    },
+    { name: "registry", effect: registry.execute("call")(Effect.succeed(1)), runs: 5000 }
+  ])
+  results.push(print("A circuit call, against Effect's own CircuitBreaker with its memory store", [
+    { what: "execute", per: "per call", ours: ours!, theirs: theirs!, target: 0.34 }
+  ]))
+}
+
+console.log(
+  `\n${
+    results.every(Boolean) ? "all targets met" : "a target was MISSED"
+  } (medians, interleaved samples, ${process.version})`
+)

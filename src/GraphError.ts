@@ -1,0 +1,269 @@
+/**
+ * Every error the library can produce, Schema-backed and tagged.
+ *
+ * Three kinds, never mixed:
+ *
+ * - **Build errors** are thrown while a graph is made: {@link InvalidConfigError} and {@link GraphValidationError}.
+ * - **Run errors** ({@link RunError}) are typed failures of `invoke` and `stream`.
+ * - **Flow errors** ({@link FlowTimeoutError}, {@link CircuitOpenError}) live in a flow's result.
+ *
+ * @since 0.1.0
+ */
+import * as Duration from "effect/Duration"
+import * as Schema from "effect/Schema"
+import type { Any as AnyFlowResult } from "./ParallelFlowResult.ts"
+
+const within = (branch: string | undefined): string => branch === undefined ? "" : ` in flow "${branch}"`
+
+/**
+ * What is wrong with a graph, as a stable code.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const ProblemCode = Schema.Literals([
+  "NoEntryPoint",
+  "DuplicateNode",
+  "UnknownNode",
+  "TwoWaysOut",
+  "UnreachableNode",
+  "DeadEnd",
+  "NotAFanIn",
+  "UnusedFanIn",
+  "FlowCannotReachFanIn",
+  "FlowFeedsOwnFanIn",
+  "EndBeforeFanIn",
+  "DuplicateBranch",
+  "CircuitConfigConflict",
+  "FanInBeforeNode",
+  "ReservedName",
+  "EmptyTargets",
+  "InvalidConfig"
+])
+
+/**
+ * What is wrong with a graph, as a stable code.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type ProblemCode = typeof ProblemCode.Type
+
+/**
+ * One problem of a graph: its code, the nodes it concerns, and one sentence.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const GraphProblem = Schema.Struct({
+  code: ProblemCode,
+  nodes: Schema.Array(Schema.String),
+  message: Schema.String
+})
+
+/**
+ * One problem of a graph: its code, the nodes it concerns, and one sentence.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type GraphProblem = typeof GraphProblem.Type
+
+/**
+ * The graph cannot be compiled. Carries **all** problems, not only the first.
+ *
+ * **When to use**
+ *
+ * Thrown by `compile`, returned as a `Result` by `compileResult`.
+ *
+ * @category build errors
+ * @since 0.1.0
+ */
+export class GraphValidationError extends Schema.TaggedError<GraphValidationError>()("GraphValidationError", {
+  graph: Schema.String,
+  problems: Schema.Array(GraphProblem)
+}) {
+  override get message(): string {
+    const list = this.problems.map((problem) => `  - ${problem.code}: ${problem.message}`).join("\n")
+    return `graph "${this.graph}" has ${this.problems.length} problem${this.problems.length === 1 ? "" : "s"}:\n${list}`
+  }
+}
+
+/**
+ * A configuration value is out of range.
+ *
+ * **Details**
+ *
+ * `field` is the option's path (`"retry.maxRetries"`), `value` what was given, as text, `allowed` the allowed range as a
+ * sentence fragment, and `source` where it was given (`"StateGraph.make"`, `"edge a -> b"`, `"STATEGRAPH_TIMEOUT"`, ...).
+ * Thrown by `make`, listed by `compile`, failed by a layer or a run.
+ *
+ * @category build errors
+ * @since 0.1.0
+ */
+export class InvalidConfigError extends Schema.TaggedError<InvalidConfigError>()("InvalidConfigError", {
+  field: Schema.String,
+  value: Schema.String,
+  allowed: Schema.String,
+  source: Schema.String
+}) {
+  override get message(): string {
+    return `${this.source}: ${this.field} is ${this.value}, allowed is ${this.allowed}`
+  }
+}
+
+/**
+ * The input of a run does not fit the state schema. No node has run.
+ *
+ * @category run errors
+ * @since 0.1.0
+ */
+export class InvalidInputError extends Schema.TaggedError<InvalidInputError>()("InvalidInputError", {
+  graph: Schema.String,
+  /** Where in the input, such as `hits[2].url`; empty for the input itself. */
+  path: Schema.String,
+  issue: Schema.String
+}) {
+  override get message(): string {
+    return `input of graph "${this.graph}" is invalid: ${this.issue}`
+  }
+}
+
+/**
+ * A node returned something that is not an update of the state.
+ *
+ * @category run errors
+ * @since 0.1.0
+ */
+export class InvalidUpdateError extends Schema.TaggedError<InvalidUpdateError>()("InvalidUpdateError", {
+  graph: Schema.String,
+  node: Schema.String,
+  branch: Schema.optionalKey(Schema.String),
+  issue: Schema.String
+}) {
+  override get message(): string {
+    return `node "${this.node}" of graph "${this.graph}"${within(this.branch)} returned no update: ${this.issue}`
+  }
+}
+
+/**
+ * A line of execution cannot go on: a condition answered with a key that has no target, or a line reached an end while
+ * flows it has to join are open.
+ *
+ * @category run errors
+ * @since 0.1.0
+ */
+export class RoutingError extends Schema.TaggedError<RoutingError>()("RoutingError", {
+  graph: Schema.String,
+  node: Schema.String,
+  branch: Schema.optionalKey(Schema.String),
+  issue: Schema.String
+}) {
+  override get message(): string {
+    return `no way on from node "${this.node}" of graph "${this.graph}"${within(this.branch)}: ${this.issue}`
+  }
+}
+
+/**
+ * One line of execution (the main line or one flow attempt) was about to run more nodes than `maxSteps` allows.
+ *
+ * @category run errors
+ * @since 0.1.0
+ */
+export class StepLimitError extends Schema.TaggedError<StepLimitError>()("StepLimitError", {
+  graph: Schema.String,
+  /** The node that was refused. */
+  node: Schema.String,
+  branch: Schema.optionalKey(Schema.String),
+  limit: Schema.Int
+}) {
+  override get message(): string {
+    return `graph "${this.graph}"${
+      within(this.branch)
+    } reached its limit of ${this.limit} steps before node "${this.node}"` +
+      ` (compile option maxSteps)`
+  }
+}
+
+const FlowResult = Schema.Unknown as unknown as Schema.Codec<AnyFlowResult>
+
+/**
+ * A flow whose edge says `failFast` did not succeed, so the line that joins it failed at once.
+ *
+ * **Details**
+ *
+ * `result` is the failed flow's result, `settled` holds the results of its siblings that had settled by then.
+ *
+ * @category run errors
+ * @since 0.1.0
+ */
+export class FailFastError extends Schema.TaggedError<FailFastError>()("FailFastError", {
+  graph: Schema.String,
+  fanIn: Schema.String,
+  branch: Schema.String,
+  result: FlowResult,
+  settled: Schema.Array(FlowResult)
+}) {
+  override get message(): string {
+    const error = "error" in this.result ? `: ${this.result.error}` : ""
+    return `flow "${this.branch}" of graph "${this.graph}" failed fast before fan-in "${this.fanIn}"${error}`
+  }
+}
+
+/**
+ * A flow did not end within its limit. In results `errorType` is `"TimeoutError"`.
+ *
+ * **Details**
+ *
+ * `timeoutKind` is `"attempt"` for `timeout` (one attempt) and `"total"` for `totalTimeout` (the whole flow).
+ *
+ * @category flow errors
+ * @since 0.1.0
+ */
+export class FlowTimeoutError extends Schema.TaggedError<FlowTimeoutError>()("FlowTimeoutError", {
+  branch: Schema.String,
+  timeoutMs: Schema.Finite,
+  timeoutKind: Schema.Literals(["attempt", "total"])
+}) {
+  override get message(): string {
+    return `flow "${this.branch}" timed out after ${this.timeoutMs} ms` +
+      (this.timeoutKind === "total" ? " in total" : "")
+  }
+}
+
+/**
+ * A circuit breaker refused the call; nothing was executed.
+ *
+ * **Details**
+ *
+ * `key` names the circuit, `circuitState` is the state it was in (`"OPEN"`, or `"HALF_OPEN"` with all probe slots taken),
+ * `retryAfter` says when asking again makes sense.
+ *
+ * @category flow errors
+ * @since 0.1.0
+ */
+export class CircuitOpenError extends Schema.TaggedError<CircuitOpenError>()("CircuitOpenError", {
+  key: Schema.String,
+  circuitState: Schema.Literals(["CLOSED", "OPEN", "HALF_OPEN"]),
+  retryAfter: Schema.Duration
+}) {
+  override get message(): string {
+    return `circuit "${this.key}" is ${this.circuitState}, retry after ${Duration.format(this.retryAfter)}`
+  }
+}
+
+/**
+ * What the engine itself can fail a line with.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type LineError = InvalidUpdateError | RoutingError | StepLimitError | FailFastError
+
+/**
+ * What `invoke` and `stream` can fail with beside the errors of the graph's own nodes.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type RunError = InvalidInputError | InvalidConfigError | LineError

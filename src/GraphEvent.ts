@@ -1,0 +1,338 @@
+/**
+ * Everything that happens in a run, as one tagged union.
+ *
+ * Every start has exactly one end, also under interruption:
+ *
+ * | start | ends with exactly one of |
+ * |---|---|
+ * | `GraphStarted` | `GraphCompleted`, `GraphFailed` |
+ * | `NodeStarted` | `NodeCompleted`, `NodeFailed`, `NodeInterrupted` |
+ * | `FlowStarted` | `FlowCompleted` |
+ * | `AttemptStarted` | `AttemptSucceeded`, `AttemptFailed`, `FlowTimedOut`, `AttemptInterrupted` |
+ * | `FanInStarted` | `FanInCompleted`, or `NodeFailed` / `NodeInterrupted` of the fan-in |
+ *
+ * @since 0.1.0
+ */
+import type * as Cause from "effect/Cause"
+import type { CircuitState } from "./CircuitBreaker.ts"
+import type { ParallelFlowResult } from "./ParallelFlowResult.ts"
+
+/**
+ * What every event has.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Base {
+  readonly runId: string
+  readonly graph: string
+  /** Epoch milliseconds. */
+  readonly at: number
+}
+
+/**
+ * Where on the graph's lines an event happened.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface OnLine extends Base {
+  /** The flow, as names from the outermost inwards joined by `/`; absent on the main line. */
+  readonly branch?: string
+  /** The fan-in that joins that flow; for events of a fan-in node, the fan-in itself. */
+  readonly fanIn?: string
+  /** The attempt of that flow, 1-based; absent on the main line. */
+  readonly attempt?: number
+}
+
+/**
+ * An event of one node.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface OnNode extends OnLine {
+  readonly node: string
+}
+
+/**
+ * An event of one flow.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface OnFlow extends Base {
+  readonly branch: string
+  readonly fanIn: string
+}
+
+/**
+ * An event of one attempt of a flow.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface OnAttempt extends OnFlow {
+  readonly attempt: number
+  /** `"flow"`: an attempt of the flow; `"node"`: of a single node with its own policy. */
+  readonly scope: "flow" | "node"
+}
+
+/**
+ * How an event tells of an error.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface WithError {
+  /** The error's message. */
+  readonly error: string
+  readonly errorType: string
+  readonly cause: Cause.Cause<unknown>
+}
+
+/**
+ * The run began; its input was valid.
+ *
+ * @category run events
+ * @since 0.1.0
+ */
+export interface GraphStarted<S> extends Base {
+  readonly _tag: "GraphStarted"
+  readonly state: S
+}
+
+/**
+ * The run ended well.
+ *
+ * @category run events
+ * @since 0.1.0
+ */
+export interface GraphCompleted<S> extends Base {
+  readonly _tag: "GraphCompleted"
+  readonly state: S
+}
+
+/**
+ * The run failed, died, or was interrupted (`errorType` is then `"InterruptedError"`).
+ *
+ * @category run events
+ * @since 0.1.0
+ */
+export interface GraphFailed extends Base, WithError {
+  readonly _tag: "GraphFailed"
+}
+
+/**
+ * A node began.
+ *
+ * @category node events
+ * @since 0.1.0
+ */
+export interface NodeStarted extends OnNode {
+  readonly _tag: "NodeStarted"
+}
+
+/**
+ * A node completed; `state` is the state with its `update` merged in.
+ *
+ * @category node events
+ * @since 0.1.0
+ */
+export interface NodeCompleted<S> extends OnNode {
+  readonly _tag: "NodeCompleted"
+  readonly state: S
+  readonly update: { readonly [K in keyof S]?: S[K] | undefined }
+}
+
+/**
+ * A node failed or died.
+ *
+ * @category node events
+ * @since 0.1.0
+ */
+export interface NodeFailed extends OnNode, WithError {
+  readonly _tag: "NodeFailed"
+}
+
+/**
+ * A node was interrupted, or was abandoned because it would not stop.
+ *
+ * @category node events
+ * @since 0.1.0
+ */
+export interface NodeInterrupted extends OnNode {
+  readonly _tag: "NodeInterrupted"
+}
+
+/**
+ * A flow has its place and its first permission, and begins with its launch state.
+ *
+ * @category flow events
+ * @since 0.1.0
+ */
+export interface FlowStarted<S> extends OnFlow {
+  readonly _tag: "FlowStarted"
+  readonly state: S
+}
+
+/**
+ * A flow ended, also one that never started.
+ *
+ * @category flow events
+ * @since 0.1.0
+ */
+export interface FlowCompleted<S, E> extends OnFlow {
+  readonly _tag: "FlowCompleted"
+  readonly result: ParallelFlowResult<S, E>
+}
+
+/**
+ * A circuit refused an attempt.
+ *
+ * @category flow events
+ * @since 0.1.0
+ */
+export interface FlowRejected extends OnFlow {
+  readonly _tag: "FlowRejected"
+  readonly circuit: { readonly key: string; readonly state: CircuitState; readonly retryAfterMs: number }
+}
+
+/**
+ * An attempt began.
+ *
+ * @category attempt events
+ * @since 0.1.0
+ */
+export interface AttemptStarted extends OnAttempt {
+  readonly _tag: "AttemptStarted"
+}
+
+/**
+ * An attempt reached its end.
+ *
+ * @category attempt events
+ * @since 0.1.0
+ */
+export interface AttemptSucceeded extends OnAttempt {
+  readonly _tag: "AttemptSucceeded"
+  readonly timingMs: number
+}
+
+/**
+ * An attempt failed or died; `state` is the state after its last completed node.
+ *
+ * @category attempt events
+ * @since 0.1.0
+ */
+export interface AttemptFailed<S> extends OnAttempt, WithError {
+  readonly _tag: "AttemptFailed"
+  readonly state: S
+  readonly timingMs: number
+}
+
+/**
+ * A limit was reached: of the attempt, or of the whole flow. One of kind `"total"` during a wait ends no attempt.
+ *
+ * @category attempt events
+ * @since 0.1.0
+ */
+export interface FlowTimedOut<S> extends OnAttempt {
+  readonly _tag: "FlowTimedOut"
+  readonly timeoutMs: number
+  readonly timeoutKind: "attempt" | "total"
+  readonly state: S
+}
+
+/**
+ * An attempt was interrupted from outside.
+ *
+ * @category attempt events
+ * @since 0.1.0
+ */
+export interface AttemptInterrupted extends OnAttempt {
+  readonly _tag: "AttemptInterrupted"
+}
+
+/**
+ * Another attempt follows after a wait of `delayMs`; `attempt` is the one that failed.
+ *
+ * @category attempt events
+ * @since 0.1.0
+ */
+export interface RetryScheduled<S> extends OnAttempt {
+  readonly _tag: "RetryScheduled"
+  readonly delayMs: number
+  readonly error: string
+  readonly errorType: string
+  readonly state: S
+}
+
+/**
+ * A fan-in has all its results and begins.
+ *
+ * @category fan-in events
+ * @since 0.1.0
+ */
+export interface FanInStarted<S, E> extends OnNode {
+  readonly _tag: "FanInStarted"
+  readonly results: ReadonlyArray<ParallelFlowResult<S, E>>
+}
+
+/**
+ * A fan-in completed; comes after its `NodeCompleted`.
+ *
+ * @category fan-in events
+ * @since 0.1.0
+ */
+export interface FanInCompleted extends OnNode {
+  readonly _tag: "FanInCompleted"
+}
+
+/**
+ * A flow of this run moved a circuit to another state.
+ *
+ * @category circuit events
+ * @since 0.1.0
+ */
+export interface CircuitStateChanged extends OnFlow {
+  readonly _tag: "CircuitStateChanged"
+  readonly key: string
+  readonly from: CircuitState
+  readonly to: CircuitState
+}
+
+/**
+ * Everything that happens in a run.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type GraphEvent<S, E = never> =
+  | GraphStarted<S>
+  | GraphCompleted<S>
+  | GraphFailed
+  | NodeStarted
+  | NodeCompleted<S>
+  | NodeFailed
+  | NodeInterrupted
+  | FlowStarted<S>
+  | FlowCompleted<S, E>
+  | FlowRejected
+  | AttemptStarted
+  | AttemptSucceeded
+  | AttemptFailed<S>
+  | FlowTimedOut<S>
+  | AttemptInterrupted
+  | RetryScheduled<S>
+  | FanInStarted<S, E>
+  | FanInCompleted
+  | CircuitStateChanged
+
+/**
+ * An event of any graph.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Any = GraphEvent<Readonly<Record<string, unknown>>, unknown>

@@ -1,0 +1,65 @@
+/**
+ * effect-stategraph: a state graph whose parallel flows cannot hang, leak or lie.
+ *
+ * Reading order: {@link StateGraph} builds and runs; {@link ParallelConfig}, {@link RetryPolicy} and
+ * {@link CircuitBreaker} say how reliable a flow is; {@link ParallelFlowResult} is what became of it; {@link GraphEvent}
+ * tells what happens meanwhile; {@link GraphError} lists what can go wrong.
+ *
+ * @since 0.1.0
+ */
+
+/**
+ * Builds and runs graphs.
+ *
+ * @since 0.1.0
+ */
+export * as StateGraph from "./StateGraph.ts"
+
+/**
+ * How reliable a flow is: limits, retries, circuit, concurrency.
+ *
+ * @since 0.1.0
+ */
+export * as ParallelConfig from "./ParallelConfig.ts"
+
+/**
+ * When, and after which wait, a failed attempt is repeated.
+ *
+ * @since 0.1.0
+ */
+export * as RetryPolicy from "./RetryPolicy.ts"
+
+/**
+ * The circuit breaker as a pure state machine.
+ *
+ * @since 0.1.0
+ */
+export * as CircuitBreaker from "./CircuitBreaker.ts"
+
+/**
+ * The service that holds circuits by key.
+ *
+ * @since 0.1.0
+ */
+export * as CircuitBreakerRegistry from "./CircuitBreakerRegistry.ts"
+
+/**
+ * What became of a flow.
+ *
+ * @since 0.1.0
+ */
+export * as ParallelFlowResult from "./ParallelFlowResult.ts"
+
+/**
+ * What happens in a run.
+ *
+ * @since 0.1.0
+ */
+export * as GraphEvent from "./GraphEvent.ts"
+
+/**
+ * Everything that can go wrong.
+ *
+ * @since 0.1.0
+ */
+export * as GraphError from "./GraphError.ts"

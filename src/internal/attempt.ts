@@ -1,0 +1,137 @@
+/**
+ * One supervised execution of a line. It ends exactly once: by itself, or cut. A cut interrupts the work at once and does
+ * not wait for it; `drain` does, for as long as `grace` allows, and then abandons what is left.
+ *
+ * `Effect.timeout` cannot be used here: it waits for an uninterruptible loser, for ever if need be.
+ */
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Metric from "effect/Metric"
+import { type Cut, type End, type Flow, interrupted, type Limit, type Line } from "./cells.ts"
+import * as Emit from "./emit.ts"
+import { isIdle, resultOf, settle } from "./settle.ts"
+import { endSpan } from "./span.ts"
+import { monotonicMs, startDeadline, startTimer } from "./time.ts"
+
+/** Walks the line and calls back once with how it ended. */
+export const supervise = (line: Line, limit: Limit | undefined, onEnd: (line: Line, end: End) => void): void => {
+  const { run } = line
+  line.onEnd = onEnd
+  line.limit = limit
+  run.walk(line)
+  if (limit !== undefined && !line.ended) {
+    line.cancelTimer = startDeadline(line.context, run.clock, limit.ms, () => cut(line, limit))
+  }
+}
+
+/** A line came to its end by itself. */
+export const end = (line: Line, exit: Exit.Exit<Line["state"], unknown>): void => {
+  if (line.ended) return
+  // A synchronous loop can hold the timer back: what ends after its limit is late, whatever it brings.
+  const { limit } = line
+  const late = limit !== undefined && monotonicMs(line.run.clock) - line.startedAt > limit.ms
+  conclude(line, late ? limit : { _tag: "Exit", exit }, "the line that joins it ended")
+}
+
+/** Stops a line before its end: its node and its flows are interrupted at once, and not waited for. */
+export const cut = (line: Line, why: Cut): void => {
+  if (line.ended) return
+  line.failedNode = line.running?.name
+  conclude(line, why, why._tag === "Interrupted" ? why.by : "the line that joins it was stopped")
+}
+
+const conclude = (line: Line, how: End, by: string): void => {
+  line.ended = true
+  line.cancelTimer?.()
+  if (line.open.length > 0) cutFlows(line, by)
+  line.fiber?.interruptUnsafe()
+  line.onEnd?.(line, how)
+}
+
+/** Stops all flows of a line that have not settled. */
+const cutFlows = (line: Line, by: string): void => {
+  for (const join of line.open) {
+    if (join.pending === 0) continue
+    for (const flow of join.flows) if (flow.result === undefined) cutFlow(flow, by)
+  }
+}
+
+const cutFlow = (flow: Flow, by: string): void => {
+  if (flow.cancelled !== undefined) return
+  const why = flow.cancelled = interrupted(by)
+  const { line } = flow
+  if (line !== undefined && !line.ended) cut(line, why)
+  else flow.wake?.()
+}
+
+/** Waits until nothing of an ended line runs, for at most `graceMs`; then abandons it. */
+export const drain = (line: Line, graceMs: number, done: (abandoned: boolean) => void): void => {
+  if (isIdle(line)) return done(line.zombies > 0)
+  if (graceMs === 0) {
+    abandon(line)
+    return done(true)
+  }
+  let cancelTimer: (() => void) | undefined
+  line.onIdle = () => {
+    cancelTimer?.()
+    done(line.zombies > 0)
+  }
+  if (graceMs === Infinity) return
+  cancelTimer = startTimer(line.context, line.run.clock, graceMs, () => {
+    line.onIdle = undefined
+    abandon(line)
+    done(true)
+  })
+}
+
+/** Ends, for the observers, everything that is open on a line; what still runs is watched, and its outcome dropped. */
+const abandon = (line: Line): void => {
+  if (line.fiber !== undefined) watchZombie(line, line.fiber)
+  if (line.running !== undefined) {
+    Emit.nodeInterrupted(line, line.running)
+    endSpan(line.run, line.runningSpan, Exit.interrupt())
+    line.running = undefined
+  }
+  line.muted = true
+  for (const join of line.open) {
+    for (const flow of join.flows) {
+      if (flow.result !== undefined) continue
+      if (flow.line !== undefined) abandon(flow.line)
+      settle(
+        flow,
+        resultOf(flow, { _tag: "Executed", end: interrupted("the work around it was abandoned"), abandoned: true })
+      )
+    }
+  }
+}
+
+const abandonedTotal = Metric.counter("stategraph_abandoned_flows", {
+  description: "Lines of execution that did not stop within their grace",
+  incremental: true
+})
+
+const watchZombie = (line: Line, fiber: NonNullable<Line["fiber"]>): void => {
+  const { flow, run } = line
+  const where = {
+    graph: run.plan.name,
+    runId: run.runId,
+    branch: flow?.branch ?? "main line",
+    attempt: line.attempt,
+    node: line.running?.name ?? ""
+  }
+  const tell = (effect: Effect.Effect<void>) => Effect.runForkWith(line.context)(Effect.annotateLogs(effect, where))
+  zombie(line, 1)
+  tell(Effect.andThen(
+    Metric.update(Metric.withAttributes(abandonedTotal, { graph: run.plan.name }), 1),
+    Effect.logWarning("abandoned: work did not stop within its grace after it was interrupted")
+  ))
+  fiber.addObserver(() => {
+    zombie(line, -1)
+    tell(Effect.logInfo("abandoned work ended, its outcome is dropped"))
+  })
+}
+
+/** Abandoned work counts for every line around it: nothing is retried beside a zombie. */
+const zombie = (line: Line, change: 1 | -1): void => {
+  for (let at: Line | undefined = line; at !== undefined; at = at.flow?.owner) at.zombies += change
+}

@@ -1,0 +1,77 @@
+/**
+ * Step 1: builder data in, a compiled plan out, or all problems at once.
+ */
+import * as Result from "effect/Result"
+import * as CircuitBreaker from "../CircuitBreaker.ts"
+import * as CircuitBreakerRegistry from "../CircuitBreakerRegistry.ts"
+import { type GraphProblem, GraphValidationError, type InvalidConfigError } from "../GraphError.ts"
+import * as ParallelConfig from "../ParallelConfig.ts"
+import { OptionReader } from "./option.ts"
+import { type BuilderData, link, type ParallelData, type PlanEdge } from "./plan.ts"
+import type { Compiled } from "./run.ts"
+import { validate } from "./validate.ts"
+
+export interface CompileInput {
+  readonly parallel?: ParallelConfig.Input | undefined
+  readonly maxSteps?: number | "unbounded" | undefined
+}
+
+const defaultMaxSteps = 1000
+
+export const compile = (
+  data: BuilderData,
+  make: Compiled["make"],
+  keys: Compiled["plan"]["keys"],
+  base: ParallelConfig.ParallelConfig,
+  options: CompileInput
+): Result.Result<Compiled, GraphValidationError> => {
+  const invalid: Array<GraphProblem> = []
+  const orReport = (
+    parsed: Result.Result<ParallelConfig.ParallelConfig, ReadonlyArray<InvalidConfigError>>,
+    nodes: ReadonlyArray<string>
+  ): ParallelConfig.ParallelConfig => {
+    if (Result.isSuccess(parsed)) return parsed.success
+    for (const error of parsed.failure) invalid.push({ code: "InvalidConfig", nodes, message: error.message })
+    return ParallelConfig.empty
+  }
+
+  const reader = new OptionReader("compile")
+  reader.known("", options, ["parallel", "maxSteps"])
+  const maxSteps = options.maxSteps === "unbounded" ? Infinity : reader.integer("maxSteps", options.maxSteps, 1)
+  for (const error of reader.problems) invalid.push({ code: "InvalidConfig", nodes: [], message: error.message })
+  const config = ParallelConfig.merge(
+    base,
+    options.parallel === undefined
+      ? ParallelConfig.empty
+      : orReport(ParallelConfig.parse(options.parallel, "compile"), [])
+  )
+  const configOf = (edge: ParallelData): Pick<PlanEdge, "config" | "resolved"> => {
+    const own = orReport(edge.config, [edge.from, edge.to])
+    return { config: own, resolved: ParallelConfig.resolve(ParallelConfig.merge(config, own)) }
+  }
+  // Configs of edges that cannot be linked are read all the same, for their problems.
+  const read = new Map(data.parallels.map((edge) => [edge, configOf(edge)]))
+  const linked = link(data, (edge) => read.get(edge)!)
+  const { circuits, problems } = validate(data, linked, sameCircuit)
+  if (problems.length + invalid.length > 0) {
+    return Result.fail(new GraphValidationError({ graph: data.name, problems: [...problems, ...invalid] }))
+  }
+  return Result.succeed({
+    plan: {
+      name: data.name,
+      ...linked,
+      keys,
+      maxSteps: maxSteps ?? defaultMaxSteps,
+      config,
+      resolved: ParallelConfig.resolve(config)
+    },
+    make,
+    registry: CircuitBreakerRegistry.makeUnsafe(),
+    circuits
+  })
+}
+
+const sameCircuit = (a: PlanEdge, b: PlanEdge): boolean => {
+  const [left, right] = [a.resolved.circuitBreaker, b.resolved.circuitBreaker]
+  return left === undefined || right === undefined || CircuitBreaker.sameConfig(left.config, right.config)
+}

@@ -1,0 +1,42 @@
+/**
+ * Step 4: what a node launches. `State, PlanEdge[] -> Flow[]`, in declared order.
+ */
+import { Flow, Join, type Line } from "./cells.ts"
+import { start } from "./flow.ts"
+import { Places } from "./places.ts"
+import type { PlanNode } from "./plan.ts"
+
+export const launch = (line: Line, node: PlanNode): void => {
+  const flows: Array<Flow> = []
+  const places = placesOf(line, node)
+  const launched = `${line.flow?.round ?? ""}${node.name}#${line.visitsOf(node)}`
+  for (const edge of node.launches) {
+    const config = line.run.configOf(edge)
+    const join = joinOf(line, edge.fanIn)
+    const flow = new Flow(line, edge, config, join, places?.get(edge.fanIn), launched)
+    join.flows.push(flow)
+    join.pending++
+    flows.push(flow)
+  }
+  for (const flow of flows) start(flow)
+}
+
+const joinOf = (line: Line, fanIn: PlanNode): Join => {
+  const known = line.open.find((join) => join.fanIn === fanIn)
+  if (known !== undefined) return known
+  const join = new Join(fanIn)
+  line.open = [...line.open, join]
+  return join
+}
+
+/** The smallest `concurrency` among the edges of one fan-out counts. */
+const placesOf = (line: Line, node: PlanNode): Map<PlanNode, Places> | undefined => {
+  let sizes: Map<PlanNode, number> | undefined
+  for (const edge of node.launches) {
+    const { concurrency } = line.run.configOf(edge)
+    if (concurrency === Infinity) continue
+    sizes ??= new Map()
+    sizes.set(edge.fanIn, Math.min(concurrency, sizes.get(edge.fanIn) ?? Infinity))
+  }
+  return sizes && new Map([...sizes].map(([fanIn, size]) => [fanIn, new Places(size)]))
+}

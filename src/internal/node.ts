@@ -1,0 +1,118 @@
+/**
+ * Step 3: one node. `State -> Update -> State`, in its own fiber and scope.
+ */
+import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import * as Predicate from "effect/Predicate"
+import { InvalidUpdateError } from "../GraphError.ts"
+import { CurrentNode, type NodeContext } from "../NodeContext.ts"
+import type { Any as AnyResult } from "../ParallelFlowResult.ts"
+import type { Flow, Line } from "./cells.ts"
+import type { NodeFunction, PlanNode, State } from "./plan.ts"
+
+/** What a node or condition is told. A plain object, but for the key, which is built when asked for. */
+class Ctx implements NodeContext {
+  readonly graph: string
+  readonly node: string
+  readonly runId: string
+  readonly thread: string | undefined
+  readonly branch: string | undefined
+  readonly attempt: number
+  readonly item: undefined = undefined
+  readonly index: number | undefined = undefined
+  readonly #flow: Flow | undefined
+  readonly #visit: number
+  constructor(line: Line, node: PlanNode) {
+    const { flow, run } = line
+    this.graph = run.plan.name
+    this.node = node.name
+    this.runId = run.runId
+    this.thread = run.thread
+    this.branch = flow?.branch
+    this.attempt = line.attempt
+    this.#flow = flow
+    this.#visit = line.visitsOf(node)
+  }
+  get idempotencyKey(): string {
+    return `${this.runId}/${this.#flow?.round ?? ""}${this.node}#${this.#visit}`
+  }
+}
+
+class FanInCtx extends Ctx {
+  readonly parallelResults: ReadonlyArray<AnyResult>
+  constructor(line: Line, node: PlanNode, results: ReadonlyArray<AnyResult>) {
+    super(line, node)
+    this.parallelResults = results
+  }
+}
+
+export const contextOf = (line: Line, node: PlanNode, results: ReadonlyArray<AnyResult> | undefined): NodeContext =>
+  results === undefined ? new Ctx(line, node) : new FanInCtx(line, node, results)
+
+/** What user code has come to: an end, or a fiber that still runs. */
+export type Returned = Exit.Exit<unknown, unknown> | Fiber.Fiber<unknown, unknown>
+
+/**
+ * Calls user code. What it returns at once needs no fiber; an Effect gets its own, with its own scope, so that what it
+ * opens and forks ends with it.
+ */
+export const call = (context: Context.Context<never>, ctx: NodeContext, run: NodeFunction, state: State): Returned => {
+  let returned: unknown
+  try {
+    returned = run(state, ctx)
+  } catch (defect) {
+    return Exit.die(defect)
+  }
+  if (!Effect.isEffect(returned)) return Exit.succeed(returned)
+  if (Exit.isExit(returned)) return returned
+  const fiber = Effect.runForkWith(Context.add(context, CurrentNode, ctx))(
+    Effect.scoped(returned as Effect.Effect<unknown, unknown>)
+  )
+  return fiber.pollUnsafe() ?? fiber
+}
+
+/** Merges an update into the state, or says why it is none. */
+export const merge = (line: Line, node: PlanNode, update: unknown): State | InvalidUpdateError => {
+  if (update === undefined || update === null) {
+    return update === undefined ? line.state : invalid(line, node, "null, allowed is an object or nothing")
+  }
+  if (typeof update !== "object") return invalid(line, node, `a ${typeof update}, allowed is an object or nothing`)
+  const odd = oddity(update)
+  if (odd !== undefined) return invalid(line, node, `${odd}, allowed is an object or nothing`)
+  const { keys } = line.run.plan
+  const unset: Array<string> = []
+  for (const key of Object.keys(update)) {
+    const known = keys.get(key)
+    if (known === undefined) {
+      return invalid(line, node, `the key "${key}" is not in the state, its keys are ${[...keys.keys()].join(", ")}`)
+    }
+    if (known.optional && (update as State)[key] === undefined) unset.push(key)
+  }
+  const next: Record<string, unknown> = { ...line.state, ...update }
+  for (const key of unset) delete next[key]
+  return next
+}
+
+const oddity = (update: object): string | undefined => {
+  if (Array.isArray(update)) return "an array"
+  if ("then" in update && typeof update.then === "function") return "a Promise (return an Effect: Effect.tryPromise)"
+  if (Effect.isEffect(update)) return "an Effect inside an Effect (flatten it)"
+  if (update instanceof Error) return "an Error (fail with it: Effect.fail)"
+  if (Predicate.isDate(update) || Symbol.iterator in update) return "a Date, Map, Set or other collection"
+  return undefined
+}
+
+const invalid = (line: Line, node: PlanNode, issue: string): InvalidUpdateError =>
+  new InvalidUpdateError({
+    graph: line.run.plan.name,
+    node: node.name,
+    ...(line.flow === undefined ? {} : { branch: line.flow.branch }),
+    issue
+  })
+
+/** The first error of a cause is a defect of its own when the cause is an interruption only. */
+export const isInterruption = (exit: Exit.Exit<unknown, unknown>): boolean =>
+  Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)

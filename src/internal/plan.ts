@@ -1,0 +1,139 @@
+/**
+ * Step 1: what the builder collected, and the immutable plan that a run follows.
+ */
+import type * as Result from "effect/Result"
+import type { InvalidConfigError } from "../GraphError.ts"
+import type * as ParallelConfig from "../ParallelConfig.ts"
+
+export const START = "__start__"
+export const END = "__end__"
+
+/** A run's state: the schema's own type is known to the builder only. */
+export type State = Readonly<Record<string, unknown>>
+
+/** A node's function as the engine sees it: an update, nothing, or an Effect of one. */
+export type NodeFunction = (state: State, ctx: unknown) => unknown
+
+/** What the builder was told, in the order it was told. */
+export interface BuilderData {
+  readonly name: string
+  readonly nodes: ReadonlyArray<NodeData>
+  readonly edges: ReadonlyArray<{ readonly from: string; readonly to: string }>
+  readonly conditionals: ReadonlyArray<ConditionalData>
+  readonly parallels: ReadonlyArray<ParallelData>
+}
+
+export interface NodeData {
+  readonly name: string
+  readonly kind: "node" | "fanIn"
+  readonly run: NodeFunction | undefined
+}
+
+export interface ConditionalData {
+  readonly from: string
+  readonly decide: NodeFunction
+  readonly targets: Readonly<Record<string, string>>
+}
+
+export interface ParallelData {
+  readonly from: string
+  readonly to: string
+  readonly fanIn: string
+  readonly name: string
+  /** Read when the edge is added, so that changing the options afterwards changes nothing. */
+  readonly config: Result.Result<ParallelConfig.ParallelConfig, ReadonlyArray<InvalidConfigError>>
+}
+
+/** Where a line stands: about to run a node, or at the end. */
+export type Position = PlanNode | typeof END
+
+export type WayOut =
+  | { readonly _tag: "None" }
+  | { readonly _tag: "Edge"; readonly to: Position }
+  | { readonly _tag: "Condition"; readonly decide: NodeFunction; readonly targets: ReadonlyMap<string, Position> }
+
+/** A node with its ways out. Linked after all nodes exist, then never changed. */
+export interface PlanNode {
+  /** Order of declaration; START is -1. */
+  readonly index: number
+  readonly name: string
+  readonly kind: "start" | "node" | "fanIn"
+  readonly run: NodeFunction | undefined
+  readonly way: WayOut
+  readonly launches: ReadonlyArray<PlanEdge>
+}
+
+/** A parallel edge. */
+export interface PlanEdge {
+  readonly from: string
+  readonly to: PlanNode
+  readonly fanIn: PlanNode
+  readonly name: string
+  /** The edge's own config; the layers below and above it are merged per run. */
+  readonly config: ParallelConfig.ParallelConfig
+  /** The resolved config of a run without layers and run options. */
+  readonly resolved: ParallelConfig.Resolved
+}
+
+export interface Plan {
+  readonly name: string
+  readonly start: PlanNode
+  readonly nodes: ReadonlyMap<string, PlanNode>
+  /** Keys of the state; `true`: the key may be unset. */
+  readonly keys: ReadonlyMap<string, { readonly optional: boolean }>
+  readonly maxSteps: number
+  /** `make` and `compile`, merged. */
+  readonly config: ParallelConfig.ParallelConfig
+  readonly resolved: ParallelConfig.Resolved
+}
+
+/** The circuit of a flow: its own key, or graph and branch path. */
+export const circuitKey = (graph: string, branch: string, key: string | undefined): string =>
+  key ?? `${graph}/${branch}`
+
+type Linked<A> = { -readonly [K in keyof A]: A[K] }
+
+/** Links builder data that has no problems. Edges to names that do not exist are left out: `validate` reports them. */
+export const link = (
+  data: BuilderData,
+  configOf: (edge: ParallelData) => Pick<PlanEdge, "config" | "resolved">
+): { readonly start: PlanNode; readonly nodes: ReadonlyMap<string, PlanNode> } => {
+  const nodes = new Map<string, Linked<PlanNode>>()
+  const start: Linked<PlanNode> = {
+    index: -1,
+    name: START,
+    kind: "start",
+    run: undefined,
+    way: { _tag: "None" },
+    launches: []
+  }
+  for (const node of data.nodes) {
+    if (nodes.has(node.name)) continue
+    nodes.set(node.name, { index: nodes.size, ...node, way: { _tag: "None" }, launches: [] })
+  }
+  const source = (name: string) => name === START ? start : nodes.get(name)
+  const target = (name: string): Position | undefined => name === END ? END : nodes.get(name)
+  for (const edge of data.edges) {
+    const from = source(edge.from)
+    const to = target(edge.to)
+    if (from && to && from.way._tag === "None") from.way = { _tag: "Edge", to }
+  }
+  for (const conditional of data.conditionals) {
+    const from = source(conditional.from)
+    if (from === undefined || from.way._tag !== "None") continue
+    const targets = new Map<string, Position>()
+    for (const [key, name] of Object.entries(conditional.targets)) {
+      const to = target(name)
+      if (to !== undefined) targets.set(key, to)
+    }
+    from.way = { _tag: "Condition", decide: conditional.decide, targets }
+  }
+  for (const edge of data.parallels) {
+    const from = source(edge.from)
+    const to = nodes.get(edge.to)
+    const fanIn = nodes.get(edge.fanIn)
+    if (from === undefined || to === undefined || fanIn === undefined) continue
+    from.launches = [...from.launches, { from: edge.from, to, fanIn, name: edge.name, ...configOf(edge) }]
+  }
+  return { start, nodes }
+}

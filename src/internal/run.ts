@@ -1,0 +1,172 @@
+/**
+ * Step 2 and 9: a run. One function behind `invoke` and `stream`: the same run, with or without a listener.
+ */
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import * as Random from "effect/Random"
+import * as Result from "effect/Result"
+import * as SchemaIssue from "effect/SchemaIssue"
+import * as CircuitBreakerRegistry from "../CircuitBreakerRegistry.ts"
+import { type InvalidConfigError, InvalidInputError } from "../GraphError.ts"
+import type * as GraphEvent from "../GraphEvent.ts"
+import * as ParallelConfig from "../ParallelConfig.ts"
+import { cut, drain, supervise } from "./attempt.ts"
+import { type End, interrupted, Line, type Run } from "./cells.ts"
+import * as Emit from "./emit.ts"
+import type { Plan, PlanEdge, State } from "./plan.ts"
+import { endSpan, startSpan, within } from "./span.ts"
+import { walk } from "./walk.ts"
+
+/** A compiled graph as the engine sees it. */
+export interface Compiled {
+  readonly plan: Plan
+  /** The state schema's constructor. */
+  readonly make: (input: unknown) => Effect.Effect<State, SchemaIssue.Issue>
+  /** Used when the context holds no registry. */
+  readonly registry: CircuitBreakerRegistry.Service
+  /** Which circuit each branch uses, as far as known: from the plan, and from the runs so far. */
+  readonly circuits: Map<string, string>
+}
+
+export interface RunOptions {
+  readonly runId?: string | undefined
+  readonly parallel?: ParallelConfig.Input | undefined
+}
+
+type Emitter = ((event: GraphEvent.Any) => void) | undefined
+
+export const execute = (
+  compiled: Compiled,
+  input: unknown,
+  options: RunOptions | undefined,
+  emit: Emitter
+): Effect.Effect<State, unknown> =>
+  Effect.flatMap(prepare(compiled, input, options), ([state, runId, configs]) =>
+    Effect.withFiber((fiber) => {
+      const run = makeRun(compiled, fiber, runId, configs, emit)
+      return begin(run, fiber.context, state)
+    }))
+
+/** Everything that can be refused, before any node runs. */
+const prepare = (
+  compiled: Compiled,
+  input: unknown,
+  options: RunOptions | undefined
+): Effect.Effect<readonly [State, string, Configs], InvalidInputError | InvalidConfigError> =>
+  Effect.flatMap(
+    configsOf(compiled.plan, options?.parallel),
+    (configs) =>
+      Effect.flatMap(checked(compiled, input), (state) =>
+        options?.runId === undefined
+          ? Effect.map(newRunId, (runId) => [state, runId, configs] as const)
+          : Effect.succeed([state, options.runId, configs] as const))
+  )
+
+const checked = ({ make, plan }: Compiled, input: unknown): Effect.Effect<State, InvalidInputError> =>
+  Effect.mapError(Effect.suspend(() => make(input)), (issue) => {
+    const first = SchemaIssue.makeFormatterStandardSchemaV1()(issue).issues[0]
+    const keys = (first?.path ?? []).map((segment) => typeof segment === "object" ? segment.key : segment)
+    const path = keys.reduce<string>(
+      (path, key) => typeof key === "number" ? `${path}[${key}]` : path === "" ? String(key) : `${path}.${String(key)}`,
+      ""
+    )
+    const where = path === "" ? "" : ` at ${path}`
+    return new InvalidInputError({ graph: plan.name, path, issue: `${first?.message ?? String(issue)}${where}` })
+  })
+
+const newRunId = Effect.map(Effect.all([Random.nextInt, Random.nextInt]), ([a, b]) => hex(a) + hex(b))
+const hex = (n: number): string => Math.abs(n).toString(16).padStart(14, "0").slice(-12)
+
+/** The configs of one run: the plan's own, unless a layer or the run's options say more. */
+interface Configs {
+  readonly config: ParallelConfig.Resolved
+  readonly configOf: (edge: PlanEdge) => ParallelConfig.Resolved
+}
+
+const configsOf = (plan: Plan, given: ParallelConfig.Input | undefined): Effect.Effect<Configs, InvalidConfigError> =>
+  Effect.withFiber((fiber) => {
+    const layer = fiber.getRef(ParallelConfig.CurrentConfig)
+    const override = fiber.getRef(ParallelConfig.CurrentOverride)
+    if (given === undefined && layer === ParallelConfig.empty && override === ParallelConfig.empty) {
+      return Effect.succeed({ config: plan.resolved, configOf: (edge) => edge.resolved })
+    }
+    const parsed = given === undefined
+      ? Result.succeed(ParallelConfig.empty)
+      : ParallelConfig.parse(given, `run of graph "${plan.name}"`)
+    if (Result.isFailure(parsed)) return Effect.fail(parsed.failure[0]!)
+    const below = ParallelConfig.merge(layer, plan.config, parsed.success)
+    const cache = new Map<PlanEdge, ParallelConfig.Resolved>()
+    return Effect.succeed({
+      config: ParallelConfig.resolve(ParallelConfig.merge(below, override)),
+      configOf: (edge) => {
+        let resolved = cache.get(edge)
+        if (resolved === undefined) {
+          resolved = ParallelConfig.resolve(ParallelConfig.merge(below, edge.config, override))
+          cache.set(edge, resolved)
+        }
+        return resolved
+      }
+    })
+  })
+
+export const registryOf = (compiled: Compiled, context: Context.Context<never>): CircuitBreakerRegistry.Service =>
+  Context.getOrUndefined(context, CircuitBreakerRegistry.CircuitBreakerRegistry) ?? compiled.registry
+
+const makeRun = (
+  compiled: Compiled,
+  fiber: Fiber.Fiber<unknown, unknown>,
+  runId: string,
+  configs: Configs,
+  emit: Emitter
+): Run => ({
+  plan: compiled.plan,
+  runId,
+  thread: undefined,
+  clock: fiber.getRef(Clock.Clock),
+  tracing: fiber.cache.tracerEnabled,
+  registry: registryOf(compiled, fiber.context),
+  emit,
+  ...configs,
+  useCircuit: (branch, key) => compiled.circuits.set(branch, key),
+  walk,
+  cut
+})
+
+/** Runs the main line to its end. Interrupting it interrupts every flow, and waits for them as long as `grace` allows. */
+const begin = (run: Run, context: Context.Context<never>, state: State): Effect.Effect<State, unknown> =>
+  Effect.callback((resume) => {
+    const span = startSpan(run, context, "StateGraph.run", { "graph.name": run.plan.name, "graph.run_id": run.runId })
+    const main = new Line(run, undefined, 1, within(context, span), span, state, run.plan.start)
+    let finished: Exit.Exit<State, unknown> | undefined
+    let onFinished: (exit: Exit.Exit<State, unknown>) => void = (exit) => resume(exit)
+    const finish = (end: End): void => {
+      finished = exitOf(end)
+      endSpan(run, span, finished)
+      if (Exit.isSuccess(finished)) Emit.graphCompleted(run, finished.value)
+      else Emit.graphFailed(run, finished.cause)
+      onFinished(finished)
+    }
+    Emit.graphStarted(run, state)
+    supervise(main, undefined, (_line, end) => drain(main, run.config.graceMs, () => finish(end)))
+    return Effect.callback<void>((stopped) => {
+      if (finished !== undefined) return stopped(Effect.void)
+      onFinished = () => stopped(Effect.void)
+      cut(main, interrupted("the run was interrupted"))
+    })
+  })
+
+const exitOf = (end: End): Exit.Exit<State, unknown> => {
+  switch (end._tag) {
+    case "Exit":
+      return end.exit
+    case "FailFast":
+      return Exit.fail(end.error)
+    case "Interrupted":
+    case "Limit":
+      return Exit.failCause(Cause.interrupt())
+  }
+}

@@ -1,0 +1,201 @@
+/**
+ * The end of a flow: its outcome captured as one result, and handed to the line that joins it. Always exactly once.
+ */
+import * as Cause from "effect/Cause"
+import * as Exit from "effect/Exit"
+import { type CircuitOpenError, FailFastError, FlowTimeoutError } from "../GraphError.ts"
+import * as ParallelFlowResult from "../ParallelFlowResult.ts"
+import type { End, Flow, Line, Outcome } from "./cells.ts"
+import { errorMessage, errorType, primaryError, traceback } from "./describe.ts"
+import * as Emit from "./emit.ts"
+import { endSpan } from "./span.ts"
+
+type Any = ParallelFlowResult.Any
+
+/** The error of a limit that was reached. */
+export const timeoutError = (flow: Flow, kind: "attempt" | "total", limitMs: number): FlowTimeoutError =>
+  new FlowTimeoutError({ branch: flow.branch, timeoutMs: limitMs, timeoutKind: kind })
+
+/** How a failed line failed: its own cause, or the engine's when it was cut for a fail-fast flow. */
+export const failureCause = (flow: Flow, end: End): Cause.Cause<unknown> | undefined => {
+  switch (end._tag) {
+    case "Exit":
+      return Exit.isFailure(end.exit) && !Cause.hasInterruptsOnly(end.exit.cause) ? end.exit.cause : undefined
+    case "FailFast":
+      return Cause.fail(end.error)
+    case "Limit":
+      return Cause.fail(timeoutError(flow, end.kind, end.limitMs))
+    case "Interrupted":
+      return undefined
+  }
+}
+
+/** Captures an outcome as the flow's result. */
+export const resultOf = (flow: Flow, outcome: Outcome): Any => {
+  const fields = fieldsOf(flow)
+  switch (outcome._tag) {
+    case "Rejected":
+      return rejected(flow, fields, outcome.error)
+    case "OutOfTime":
+      return timedOut(flow, fields, "total", flow.config.totalTimeoutMs, false, {})
+    case "Cancelled":
+      return cancelled(flow, fields, flow.cancelled?.by, false, Cause.interrupt(), {})
+    case "Executed": {
+      const { end } = outcome
+      if (end._tag === "Limit") {
+        return timedOut(flow, fields, end.kind, end.limitMs, outcome.abandoned, failedNode(flow))
+      }
+      if (end._tag === "Interrupted") {
+        return cancelled(flow, fields, end.by, outcome.abandoned, Cause.interrupt(), failedNode(flow))
+      }
+      if (end._tag === "FailFast") return failed(flow, fields, Cause.fail(end.error))
+      if (Exit.isSuccess(end.exit)) {
+        return ParallelFlowResult.fromFields(fields, success)
+      }
+      return Cause.hasInterruptsOnly(end.exit.cause)
+        ? cancelled(flow, fields, "itself", false, end.exit.cause as Cause.Cause<never>, failedNode(flow))
+        : failed(flow, fields, end.exit.cause)
+    }
+  }
+}
+
+type Fields = ParallelFlowResult.Common
+
+const success = { _tag: "Success", success: true, timeout: false, abandoned: false } as const
+
+const fieldsOf = (flow: Flow): Fields => {
+  const started = flow.attempts > 0
+  return {
+    branch: flow.branch,
+    state: flow.line?.state ?? flow.state,
+    startTime: started ? flow.startTime : flow.run.clock.currentTimeMillisUnsafe(),
+    timingMs: started ? Math.max(0, Math.round(flow.endedAt - flow.startedAt)) : 0,
+    attempts: flow.attempts,
+    attemptErrors: flow.errors,
+    attemptErrorsDropped: flow.errorsDropped,
+    circuitState: flow.circuitState
+  }
+}
+
+/** Where the flow was when it ended; nowhere, when it waited. */
+interface At {
+  readonly failedNode?: string
+}
+
+const failedNode = (flow: Flow): At => flow.line?.failedNode === undefined ? {} : { failedNode: flow.line.failedNode }
+
+const trace = (flow: Flow, cause: Cause.Cause<unknown>): { readonly traceback?: string } =>
+  flow.config.includeTraceback ? { traceback: traceback(cause) } : {}
+
+const failed = (flow: Flow, fields: Fields, cause: Cause.Cause<unknown>): Any => {
+  const error = primaryError(cause)
+  const typed = Cause.findErrorOption(cause)
+  return ParallelFlowResult.fromFields(fields, {
+    _tag: "Failure",
+    success: false,
+    timeout: false,
+    abandoned: false,
+    error: errorMessage(error),
+    errorType: errorType(error),
+    cause: cause as Cause.Cause<never>,
+    ...(typed._tag === "Some" ? { failure: typed.value } : {}),
+    ...failedNode(flow),
+    ...trace(flow, cause)
+  })
+}
+
+const timedOut = (
+  flow: Flow,
+  fields: Fields,
+  kind: "attempt" | "total",
+  limitMs: number,
+  abandoned: boolean,
+  at: At
+): Any => {
+  const failure = timeoutError(flow, kind, limitMs)
+  const cause = Cause.fail(failure)
+  return ParallelFlowResult.fromFields(fields, {
+    _tag: "Timeout",
+    success: false,
+    timeout: true,
+    timeoutMs: limitMs,
+    timeoutKind: kind,
+    abandoned,
+    error: failure.message,
+    errorType: "TimeoutError",
+    cause,
+    failure,
+    ...at,
+    ...trace(flow, cause)
+  })
+}
+
+const rejected = (flow: Flow, fields: Fields, failure: CircuitOpenError): Any => {
+  const cause = Cause.fail(failure)
+  return ParallelFlowResult.fromFields({ ...fields, state: flow.state, circuitState: failure.circuitState }, {
+    _tag: "Rejected",
+    success: false,
+    timeout: false,
+    abandoned: false,
+    error: failure.message,
+    errorType: "CircuitOpenError",
+    cause,
+    failure,
+    ...trace(flow, cause)
+  })
+}
+
+const cancelled = (
+  flow: Flow,
+  fields: Fields,
+  by: string | undefined,
+  abandoned: boolean,
+  cause: Cause.Cause<never>,
+  at: At
+): Any =>
+  ParallelFlowResult.fromFields(fields, {
+    _tag: "Interrupted",
+    success: false,
+    timeout: false,
+    abandoned,
+    error: `flow "${flow.branch}" was interrupted: ${by ?? "the run ended"}`,
+    errorType: "InterruptedError",
+    cause,
+    ...at,
+    ...trace(flow, cause)
+  })
+
+/** Hands the result to the line that joins the flow, and fails that line at once if the edge says so. */
+export const settle = (flow: Flow, result: Any): void => {
+  if (flow.result !== undefined) return
+  flow.result = result
+  const { join, owner } = flow
+  join.pending--
+  endSpan(flow.run, flow.span, result.success ? Exit.void : Exit.failCause(result.cause))
+  Emit.flowCompleted(flow, result)
+  if (!result.success && flow.config.failFast && !owner.ended) {
+    const settled = join.flows.flatMap((other) => other !== flow && other.result !== undefined ? [other.result] : [])
+    flow.run.cut(owner, {
+      _tag: "FailFast",
+      error: new FailFastError({
+        graph: flow.run.plan.name,
+        fanIn: join.fanIn.name,
+        branch: flow.branch,
+        result,
+        settled
+      })
+    })
+  }
+  if (owner.ended) idle(owner)
+  else if (join.pending === 0) join.waiter?.()
+}
+
+/** Tells, once, that an ended line has nothing left that runs. */
+export const idle = (line: Line): void => {
+  if (line.onIdle === undefined || !isIdle(line)) return
+  const { onIdle } = line
+  line.onIdle = undefined
+  onIdle()
+}
+
+export const isIdle = (line: Line): boolean => line.fiber === undefined && line.open.every((join) => join.pending === 0)

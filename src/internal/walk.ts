@@ -1,0 +1,196 @@
+/**
+ * The interpreter of one line: node after node, from where the line stands to its end. The main line, a flow and a flow
+ * inside a flow are all walked here.
+ *
+ * A line is a cell and not a fiber: only what a node itself asks for runs in one. `walk` goes on until it has to wait, for
+ * a node's fiber or at a fan-in, and is called again when that has come.
+ */
+import type * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import { RoutingError, StepLimitError } from "../GraphError.ts"
+import type { Any as AnyResult } from "../ParallelFlowResult.ts"
+import { end } from "./attempt.ts"
+import type { Line } from "./cells.ts"
+import * as Emit from "./emit.ts"
+import { launch } from "./fanOut.ts"
+import { call, contextOf, isInterruption, merge, type Returned } from "./node.ts"
+import { firstDeclared } from "./paths.ts"
+import { END, type PlanNode, type Position } from "./plan.ts"
+import { idle } from "./settle.ts"
+import { endSpan, startSpan, within } from "./span.ts"
+
+/** Steps without waiting after which a line lets others have their turn. */
+const maxStepsInOneGo = 512
+
+export const walk = (line: Line): void => {
+  try {
+    let steps = 0
+    while (step(line)) {
+      if (++steps === maxStepsInOneGo) return pause(line)
+    }
+  } catch (bug) {
+    end(line, Exit.die(bug))
+  }
+}
+
+const pause = (line: Line): void => {
+  Effect.runForkWith(line.context)(Effect.yieldNow).addObserver(() => line.ended ? undefined : walk(line))
+}
+
+/** Makes one step; `false`: the line has ended, or waits and will be walked again. */
+const step = (line: Line): boolean => {
+  if (line.ended) return false
+  const at = line.position
+  if (at === END || at === line.flow?.edge.fanIn) return finish(line)
+  if (at.kind === "start") return depart(line, at)
+  const { maxSteps } = line.run.plan
+  if (line.steps >= maxSteps) {
+    return fail(
+      line,
+      new StepLimitError({ graph: line.run.plan.name, node: at.name, ...inBranch(line), limit: maxSteps })
+    )
+  }
+  return at.kind === "node" ? enter(line, at, undefined) : join(line, at)
+}
+
+const join = (line: Line, at: PlanNode): boolean => {
+  const join = line.open.find((join) => join.fanIn === at)
+  if (join === undefined) return enter(line, at, [])
+  if (join.pending > 0) {
+    join.waiter = () => walk(line)
+    return false
+  }
+  line.open = line.open.filter((other) => other !== join)
+  return enter(line, at, join.flows.map((flow) => flow.result!))
+}
+
+const enter = (line: Line, node: PlanNode, results: ReadonlyArray<AnyResult> | undefined): boolean => {
+  line.visit(node)
+  if (results !== undefined) Emit.fanInStarted(line, node, results)
+  Emit.nodeStarted(line, node)
+  line.running = node
+  const { run } = node
+  if (run === undefined) return complete(line, node, undefined)
+  const ctx = line.ctx = contextOf(line, node, results)
+  line.runningSpan = startSpan(line.run, line.context, "StateGraph.node", { "node.name": node.name })
+  return after(line, call(within(line.context, line.runningSpan), ctx, run, line.state), node, arrive)
+}
+
+type Next = (line: Line, node: PlanNode, exit: Exit.Exit<unknown, unknown>) => boolean
+
+/** Goes on when user code has returned: now, or when its fiber ends. */
+const after = (line: Line, returned: Returned, node: PlanNode, next: Next): boolean => {
+  if (Exit.isExit(returned)) return next(line, node, returned)
+  line.fiber = returned
+  returned.addObserver((exit) => {
+    line.fiber = undefined
+    // After a cut only the observers are told; the line does not go on.
+    if (next(line, node, exit)) walk(line)
+    if (line.ended) idle(line)
+  })
+  // The line can be cut while its node starts.
+  if (line.ended) returned.interruptUnsafe()
+  return false
+}
+
+const arrive: Next = (line, node, exit) => {
+  if (Exit.isSuccess(exit) && !line.ended) return complete(line, node, exit.value)
+  notCompleted(line, node, Exit.isSuccess(exit) ? Exit.interrupt() : exit)
+  return Exit.isFailure(exit) && failCause(line, exit.cause)
+}
+
+const notCompleted = (line: Line, node: PlanNode, exit: Exit.Exit<unknown, unknown>): void => {
+  if (line.muted) return
+  line.running = undefined
+  line.failedNode ??= node.name
+  endSpan(line.run, line.runningSpan, exit)
+  if (isInterruption(exit)) Emit.nodeInterrupted(line, node)
+  else if (Exit.isFailure(exit)) Emit.nodeFailed(line, node, exit.cause)
+}
+
+const complete = (line: Line, node: PlanNode, update: unknown): boolean => {
+  const state = update === undefined ? line.state : merge(line, node, update)
+  if (state instanceof Error) {
+    notCompleted(line, node, Exit.fail(state))
+    return fail(line, state)
+  }
+  line.state = state
+  line.running = undefined
+  endSpan(line.run, line.runningSpan, Exit.void)
+  Emit.nodeCompleted(line, node, update === undefined ? {} : update as object)
+  if (node.kind === "fanIn") Emit.fanInCompleted(line, node)
+  return depart(line, node)
+}
+
+/** Launches what starts after a node, and moves on. */
+const depart = (line: Line, node: PlanNode): boolean => {
+  if (node.launches.length > 0) launch(line, node)
+  const { way } = node
+  switch (way._tag) {
+    case "Edge":
+      return move(line, way.to)
+    case "None":
+      return move(line, firstDeclared(line.open.map((join) => join.fanIn)) ?? END)
+    case "Condition": {
+      if (line.ended) return false
+      const ctx = line.ctx?.node === node.name ? line.ctx : contextOf(line, node, undefined)
+      return after(line, call(line.context, ctx, way.decide, line.state), node, decided)
+    }
+  }
+}
+
+const decided: Next = (line, node, exit) => {
+  if (line.ended || node.way._tag !== "Condition") return false
+  const { targets } = node.way
+  if (Exit.isSuccess(exit)) {
+    const to = typeof exit.value === "string" ? targets.get(exit.value) : undefined
+    if (to !== undefined) return move(line, to)
+  }
+  line.failedNode ??= node.name
+  return Exit.isSuccess(exit)
+    ? fail(line, unmapped(line, node, exit.value, [...targets.keys()]))
+    : failCause(line, exit.cause)
+}
+
+const move = (line: Line, to: Position): true => {
+  line.position = to
+  return true
+}
+
+const fail = (line: Line, error: unknown): false => {
+  end(line, Exit.fail(error))
+  return false
+}
+
+const failCause = (line: Line, cause: Cause.Cause<unknown>): false => {
+  end(line, Exit.failCause(cause))
+  return false
+}
+
+/** A line must not end past flows that it has to join. */
+const finish = (line: Line): false => {
+  if (line.open.length === 0) {
+    end(line, Exit.succeed(line.state))
+    return false
+  }
+  const waiting = line.open.map((join) =>
+    `fan-in "${join.fanIn.name}" for ${join.flows.map((flow) => `"${flow.edge.name}"`).join(", ")}`
+  )
+  const at = line.position === END ? END : line.position.name
+  const issue = `it is an end, but flows are open: ${waiting.join("; ")}`
+  return fail(line, new RoutingError({ graph: line.run.plan.name, node: at, ...inBranch(line), issue }))
+}
+
+const unmapped = (line: Line, node: PlanNode, answer: unknown, targets: ReadonlyArray<string>): RoutingError => {
+  const shown = typeof answer === "string"
+    ? JSON.stringify(answer)
+    : typeof answer === "object" && answer !== null
+    ? "an object"
+    : `${String(answer)} (a ${typeof answer})`
+  const issue = `the condition answered ${shown}, its targets are ${targets.join(", ")}`
+  return new RoutingError({ graph: line.run.plan.name, node: node.name, ...inBranch(line), issue })
+}
+
+const inBranch = (line: Line): { readonly branch?: string } =>
+  line.flow === undefined ? {} : { branch: line.flow.branch }

@@ -1,0 +1,100 @@
+/**
+ * Retries: decides, after an attempt that failed, whether another one follows and when.
+ */
+import * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Random from "effect/Random"
+import * as Schedule from "effect/Schedule"
+import type { Resolved } from "../ParallelConfig.ts"
+import * as RetryPolicy from "../RetryPolicy.ts"
+import type { Flow, Outcome } from "./cells.ts"
+import { errorMessage, errorType, primaryError } from "./describe.ts"
+import * as Emit from "./emit.ts"
+import { failureCause } from "./settle.ts"
+import { spanEvent } from "./span.ts"
+import { startTimer } from "./time.ts"
+import { park } from "./withDeadline.ts"
+
+type Retry = NonNullable<Resolved["retry"]>
+
+/** Milliseconds until the next attempt, or `undefined`: there is none. */
+type NextDelay = (error: unknown, attempt: number) => Effect.Effect<number | undefined>
+
+export const withRetry = (self: Effect.Effect<Outcome>, flow: Flow, retry: Retry): Effect.Effect<Outcome> =>
+  Effect.flatMap(
+    nextDelay(retry),
+    (next) => {
+      const again: Effect.Effect<Outcome> = Effect.flatMap(self, (outcome) => {
+        const error = failureOf(flow, outcome)
+        if (error === undefined) return Effect.succeed(outcome)
+        return Effect.flatMap(
+          next(error.value, flow.attempts),
+          (delayMs) => delayMs === undefined ? Effect.succeed(outcome) : wait(flow, error.value, delayMs, again)
+        )
+      })
+      return again
+    }
+  )
+
+/** The error of an attempt that may be retried: never of an interruption, a rejection, or beside a zombie. */
+const failureOf = (flow: Flow, outcome: Outcome): { readonly value: unknown } | undefined => {
+  if (outcome._tag !== "Executed" || outcome.abandoned || flow.line!.zombies > 0) return undefined
+  if (outcome.end._tag === "Limit" && outcome.end.kind === "total") return undefined
+  const cause = failureCause(flow, outcome.end)
+  return cause === undefined ? undefined : { value: primaryError(cause) }
+}
+
+const wait = (flow: Flow, error: unknown, delayMs: number, again: Effect.Effect<Outcome>): Effect.Effect<Outcome> => {
+  const message = errorMessage(error)
+  if (flow.cancelled === undefined) {
+    Emit.retryScheduled(flow, delayMs, message, errorType(error), flow.line!.state)
+    spanEvent(flow.run, flow.span, "retry", {
+      "flow.attempt": flow.attempts,
+      "retry.delay_ms": delayMs,
+      "error.message": message
+    })
+  }
+  const logged = Effect.logWarning(
+    `retry of flow "${flow.branch}" after attempt ${flow.attempts} in ${delayMs} ms: ${message}`
+  ).pipe(
+    Effect.annotateLogs({
+      graph: flow.run.plan.name,
+      runId: flow.run.runId,
+      branch: flow.branch,
+      attempt: flow.attempts,
+      delayMs,
+      error: message
+    })
+  )
+  const parked = park(flow, (go) => startTimer(flow.context, flow.run.clock, delayMs, go))
+  return Effect.flatMap(
+    Effect.andThen(logged, parked),
+    (how): Effect.Effect<Outcome> => how === "go" ? again : Effect.succeed({ _tag: how })
+  )
+}
+
+const nextDelay = (retry: Retry): Effect.Effect<NextDelay> =>
+  retry._tag === "Policy" ? Effect.succeed(byPolicy(retry.policy)) : bySchedule(retry.schedule)
+
+const byPolicy = (policy: RetryPolicy.RetryPolicy): NextDelay => (error, attempt) => {
+  if (attempt > policy.maxRetries || !RetryPolicy.retries(policy, error)) return Effect.succeed(undefined)
+  return policy.jitter === 0
+    ? Effect.succeed(Duration.toMillis(RetryPolicy.delay(policy, attempt)))
+    : Effect.map(Random.next, (random) => Duration.toMillis(RetryPolicy.jittered(policy, attempt, random)))
+}
+
+/** A schedule is stepped with the error of each failed attempt; its end is the end of the retries. */
+const bySchedule = (schedule: Schedule.Schedule<unknown>): Effect.Effect<NextDelay> =>
+  Effect.map(
+    Schedule.toStep(schedule),
+    (step): NextDelay => (error) =>
+      Effect.clockWith((clock) =>
+        step(clock.currentTimeMillisUnsafe(), error).pipe(
+          Effect.map(([, delay]): number | undefined => Duration.toMillis(delay)),
+          Effect.catchCause((cause) =>
+            Cause.hasDies(cause) ? Effect.failCause(cause as Cause.Cause<never>) : Effect.succeed(undefined)
+          )
+        )
+      )
+  )

@@ -1,0 +1,595 @@
+import { assert, describe, expect, it } from "@effect/vitest"
+import { Arbitrary, Duration, Schema } from "effect"
+import * as CircuitBreaker from "../src/CircuitBreaker.ts"
+import { InvalidConfigError } from "../src/GraphError.ts"
+import { OptionReader } from "../src/internal/option.ts"
+
+const config = (input?: CircuitBreaker.Input): CircuitBreaker.Config =>
+  CircuitBreaker.make({ failureThreshold: 1, resetTimeout: 1000, ...input })
+
+/** One circuit with a clock that is turned by hand. */
+class Circuit {
+  state: CircuitBreaker.State = CircuitBreaker.initial
+  now = 0
+  readonly transitions: Array<string> = []
+  readonly config: CircuitBreaker.Config
+  constructor(input?: CircuitBreaker.Input) {
+    this.config = config(input)
+  }
+
+  private enter<S extends CircuitBreaker.Step>(step: S): S {
+    this.state = step.state
+    if (step.transition) this.transitions.push(`${step.transition.from}->${step.transition.to}`)
+    return step
+  }
+
+  ask(): CircuitBreaker.Decision {
+    return this.enter(CircuitBreaker.admit(this.state, this.now, this.config)).decision
+  }
+
+  /** Asks, and expects to be admitted. */
+  call(): number {
+    const decision = this.ask()
+    assert(decision._tag === "Admitted")
+    return decision.generation
+  }
+
+  record(generation: number, outcome: CircuitBreaker.Outcome): void {
+    this.enter(CircuitBreaker.record(this.state, { generation, outcome }, this.now, this.config))
+  }
+
+  reset(): void {
+    this.enter(CircuitBreaker.reset(this.state))
+  }
+
+  /** Fails once, which opens a circuit of threshold 1, and waits for the end of the window. */
+  openAndWait(): void {
+    this.record(this.call(), "failure")
+    this.now += this.config.resetTimeoutMs
+  }
+}
+
+const problemOf = (input: unknown): InvalidConfigError => {
+  try {
+    CircuitBreaker.make(input as CircuitBreaker.Input)
+  } catch (error) {
+    assert(error instanceof InvalidConfigError)
+    return error
+  }
+  return assert.fail("nothing was thrown")
+}
+
+describe("configuration", () => {
+  it("defaults are those of the contract", () => {
+    assert.deepStrictEqual(CircuitBreaker.make(), CircuitBreaker.defaults)
+    assert.deepStrictEqual(CircuitBreaker.defaults, {
+      failureThreshold: 5,
+      resetTimeoutMs: 30_000,
+      halfOpenMaxCalls: 1,
+      successThreshold: 1,
+      probeTimeoutMs: 30_000,
+      isFailure: undefined
+    })
+  })
+
+  it("every field is read, alone and together", () => {
+    const isFailure = () => true
+    assert.deepStrictEqual(
+      CircuitBreaker.make({
+        key: "k",
+        failureThreshold: 1,
+        resetTimeout: "2 seconds",
+        halfOpenMaxCalls: 3,
+        successThreshold: 4,
+        probeTimeout: Duration.seconds(5),
+        isFailure
+      }),
+      {
+        failureThreshold: 1,
+        resetTimeoutMs: 2000,
+        halfOpenMaxCalls: 3,
+        successThreshold: 4,
+        probeTimeoutMs: 5000,
+        isFailure
+      }
+    )
+    assert.strictEqual(CircuitBreaker.make({ failureThreshold: 9 }).failureThreshold, 9)
+    assert.strictEqual(CircuitBreaker.make({ resetTimeout: 9 }).resetTimeoutMs, 9)
+    assert.strictEqual(CircuitBreaker.make({ halfOpenMaxCalls: 9 }).halfOpenMaxCalls, 9)
+    assert.strictEqual(CircuitBreaker.make({ successThreshold: 9 }).successThreshold, 9)
+    assert.strictEqual(CircuitBreaker.make({ probeTimeout: 9 }).probeTimeoutMs, 9)
+    assert.strictEqual(CircuitBreaker.make({ isFailure }).isFailure, isFailure)
+  })
+
+  it("probeTimeout follows resetTimeout unless it is given", () => {
+    assert.strictEqual(CircuitBreaker.make({ resetTimeout: 7 }).probeTimeoutMs, 7)
+    assert.strictEqual(CircuitBreaker.make({ resetTimeout: 7, probeTimeout: 3 }).probeTimeoutMs, 3)
+  })
+
+  it("Infinity is a duration", () => {
+    assert.strictEqual(CircuitBreaker.make({ resetTimeout: Infinity }).resetTimeoutMs, Infinity)
+    assert.strictEqual(CircuitBreaker.make({ probeTimeout: Duration.infinity }).probeTimeoutMs, Infinity)
+  })
+
+  it("an explicit undefined is not given", () => {
+    const reader = new OptionReader("test")
+    const input = { key: undefined, failureThreshold: undefined, resetTimeout: undefined, isFailure: undefined }
+    assert.deepStrictEqual(CircuitBreaker.read(reader, "", input), {})
+    assert.deepStrictEqual(reader.problems, [])
+  })
+
+  it.each<[string, unknown]>([
+    ["failureThreshold", 0],
+    ["failureThreshold", 1.5],
+    ["failureThreshold", "5"],
+    ["halfOpenMaxCalls", 0],
+    ["successThreshold", -1],
+    ["resetTimeout", 0],
+    ["resetTimeout", -1],
+    ["resetTimeout", "soon"],
+    ["resetTimeout", NaN],
+    ["probeTimeout", 0],
+    ["probeTimeout", "-1 seconds"],
+    ["key", ""],
+    ["key", 5],
+    ["isFailure", true],
+    ["isFailure", null],
+    ["treshold", 5]
+  ])("%s: %s is refused", (field, value) => {
+    const problem = problemOf({ [field]: value })
+    assert.deepInclude(problem, { field, source: "CircuitBreaker.make" })
+    assert.notStrictEqual(problem.allowed, "")
+  })
+
+  it.each([null, [], 5, "OPEN", () => ({})])("%s is no configuration", (input) => {
+    assert.deepInclude(problemOf(input), { field: "input", allowed: "an object" })
+  })
+
+  it("reading collects all problems, under the prefix", () => {
+    const reader = new OptionReader("edge a -> b")
+    const input = { failureThreshold: 0, resetTimeout: 0, successThreshold: 2 }
+    assert.deepStrictEqual(CircuitBreaker.read(reader, "circuitBreaker.", input), { successThreshold: 2 })
+    assert.deepStrictEqual(reader.problems.map((problem) => problem.field), [
+      "circuitBreaker.failureThreshold",
+      "circuitBreaker.resetTimeout"
+    ])
+    CircuitBreaker.read(reader, "circuitBreaker.", 5 as CircuitBreaker.Input)
+    assert.deepInclude(reader.problems[2], { field: "circuitBreaker", source: "edge a -> b" })
+  })
+
+  it("the key is read, and is no part of the full configuration", () => {
+    assert.deepStrictEqual(CircuitBreaker.read(new OptionReader("test"), "", { key: "k" }), { key: "k" })
+    assert.deepStrictEqual(CircuitBreaker.fill({ key: "k" }), CircuitBreaker.defaults)
+  })
+
+  it("the source can be given", () => {
+    expect(() => CircuitBreaker.make({ failureThreshold: 0 }, "elsewhere")).toThrow(/^elsewhere: failureThreshold is 0/)
+  })
+
+  it("configurations differ when any field does", () => {
+    const isFailure = () => true
+    const inputs: ReadonlyArray<CircuitBreaker.Input> = [
+      { failureThreshold: 6 },
+      { resetTimeout: 1, probeTimeout: "30 seconds" },
+      { halfOpenMaxCalls: 2 },
+      { successThreshold: 2 },
+      { probeTimeout: 1 },
+      { isFailure }
+    ]
+    for (const input of inputs) {
+      assert.isFalse(CircuitBreaker.sameConfig(CircuitBreaker.defaults, CircuitBreaker.make(input)))
+      assert.isTrue(CircuitBreaker.sameConfig(CircuitBreaker.make(input), CircuitBreaker.make(input)))
+    }
+  })
+})
+
+describe("CLOSED", () => {
+  it("a counted failure keeps the generation", () => {
+    const circuit = new Circuit({ failureThreshold: 3 })
+    const generation = circuit.call()
+    circuit.now = 7
+    circuit.record(generation, "failure")
+    assert.deepStrictEqual(circuit.state, { _tag: "CLOSED", generation, failureCount: 1, lastFailureAtMs: 7 })
+    assert.strictEqual(circuit.call(), generation)
+  })
+
+  it("a success without failures before it changes nothing", () => {
+    const circuit = new Circuit()
+    circuit.record(circuit.call(), "success")
+    assert.strictEqual(circuit.state, CircuitBreaker.initial)
+  })
+
+  it("a success forgets the failures", () => {
+    const circuit = new Circuit({ failureThreshold: 3 })
+    circuit.record(circuit.call(), "failure")
+    circuit.record(circuit.call(), "success")
+    assert.deepStrictEqual(circuit.state, CircuitBreaker.initial)
+  })
+
+  it("an ignored outcome neither counts nor forgets", () => {
+    const circuit = new Circuit({ failureThreshold: 2 })
+    circuit.record(circuit.call(), "failure")
+    const before = circuit.state
+    circuit.record(circuit.call(), "ignored")
+    assert.strictEqual(circuit.state, before)
+    circuit.record(circuit.call(), "failure")
+    assert.strictEqual(circuit.state._tag, "OPEN")
+  })
+
+  it("however many fail at once, it opens once and the late ones count for nothing", () => {
+    const circuit = new Circuit({ failureThreshold: 3 })
+    const calls = Array.from({ length: 50 }, () => circuit.call())
+    for (const call of calls) {
+      circuit.now++
+      circuit.record(call, "failure")
+    }
+    assert.deepStrictEqual(circuit.transitions, ["CLOSED->OPEN"])
+    assert.deepStrictEqual(circuit.state, {
+      _tag: "OPEN",
+      generation: 1,
+      failureCount: 3,
+      openedAtMs: 3,
+      lastFailureAtMs: 3
+    })
+  })
+})
+
+describe("OPEN", () => {
+  it("a late success does not close it", () => {
+    const circuit = new Circuit()
+    const slow = circuit.call()
+    circuit.record(circuit.call(), "failure")
+    const open = circuit.state
+    circuit.record(slow, "success")
+    assert.strictEqual(circuit.state, open)
+  })
+
+  it("retryAfter is what is left of the window, in whole milliseconds", () => {
+    const circuit = new Circuit()
+    circuit.record(circuit.call(), "failure")
+    circuit.now = 0.25
+    assert.deepStrictEqual(circuit.ask(), {
+      _tag: "Rejected",
+      circuitState: "OPEN",
+      retryAfter: Duration.millis(1000)
+    })
+    circuit.now = 400
+    assert.deepInclude(circuit.ask(), { retryAfter: Duration.millis(600) })
+  })
+
+  it("a clock that stepped back keeps it open no longer", () => {
+    const circuit = new Circuit()
+    circuit.now = 5000
+    circuit.record(circuit.call(), "failure")
+    circuit.now = 4999
+    circuit.call()
+    assert.strictEqual(circuit.state._tag, "HALF_OPEN")
+  })
+
+  it("an infinite window ends by a reset only", () => {
+    const circuit = new Circuit({ resetTimeout: Infinity })
+    circuit.now = 5000
+    circuit.record(circuit.call(), "failure")
+    for (const now of [1e15, 0]) {
+      circuit.now = now
+      assert.deepStrictEqual(circuit.ask(), {
+        _tag: "Rejected",
+        circuitState: "OPEN",
+        retryAfter: Duration.infinity
+      })
+    }
+    circuit.reset()
+    circuit.call()
+  })
+})
+
+describe("HALF_OPEN", () => {
+  it("a probe has a generation of its own", () => {
+    const circuit = new Circuit({ halfOpenMaxCalls: 3 })
+    const before = circuit.call()
+    circuit.openAndWait()
+    const probes = [circuit.call(), circuit.call(), circuit.call()]
+    assert.strictEqual(new Set([before, ...probes]).size, 4)
+  })
+
+  it("a late outcome from before the opening changes nothing", () => {
+    const circuit = new Circuit()
+    const slow = [circuit.call(), circuit.call(), circuit.call()] as const
+    circuit.openAndWait()
+    circuit.call()
+    const halfOpen = circuit.state
+    circuit.record(slow[0], "success")
+    circuit.record(slow[1], "failure")
+    circuit.record(slow[2], "ignored")
+    assert.strictEqual(circuit.state, halfOpen)
+  })
+
+  it("a full one is rejected until the first probe would lose its slot, with the identical state", () => {
+    const circuit = new Circuit({ halfOpenMaxCalls: 2, probeTimeout: 300 })
+    circuit.openAndWait()
+    circuit.call()
+    circuit.now += 100
+    circuit.call()
+    circuit.now += 50
+    const full = circuit.state
+    assert.deepStrictEqual(circuit.ask(), {
+      _tag: "Rejected",
+      circuitState: "HALF_OPEN",
+      retryAfter: Duration.millis(150)
+    })
+    assert.strictEqual(circuit.state, full)
+    circuit.now += 150
+    circuit.call()
+    assert.deepInclude(circuit.ask(), { retryAfter: Duration.millis(100) })
+  })
+
+  it("an ignored probe frees its slot, and only its own", () => {
+    const circuit = new Circuit({ halfOpenMaxCalls: 2 })
+    circuit.openAndWait()
+    const first = circuit.call()
+    const second = circuit.call()
+    circuit.record(first, "ignored")
+    assert.deepStrictEqual(
+      CircuitBreaker.probes(circuit.state, circuit.now, circuit.config).map((probe) => probe.generation),
+      [second]
+    )
+    circuit.call()
+    assert.strictEqual(circuit.ask()._tag, "Rejected")
+    assert.strictEqual(circuit.state._tag, "HALF_OPEN")
+  })
+
+  it("closes at successThreshold, which failures and ignored probes do not reach", () => {
+    const circuit = new Circuit({ successThreshold: 2 })
+    circuit.openAndWait()
+    circuit.record(circuit.call(), "success")
+    circuit.record(circuit.call(), "ignored")
+    assert.deepInclude(circuit.state, { _tag: "HALF_OPEN", successes: 1, probes: [] })
+    circuit.record(circuit.call(), "success")
+    assert.deepStrictEqual(circuit.state, { _tag: "CLOSED", generation: circuit.state.generation, failureCount: 0 })
+  })
+
+  it("successes of an earlier half-open time do not count", () => {
+    const circuit = new Circuit({ successThreshold: 2 })
+    circuit.openAndWait()
+    circuit.record(circuit.call(), "success")
+    circuit.openAndWait()
+    circuit.record(circuit.call(), "success")
+    assert.strictEqual(circuit.state._tag, "HALF_OPEN")
+  })
+
+  it("a failed probe counts, and opens it once for its siblings too", () => {
+    const circuit = new Circuit({ halfOpenMaxCalls: 3 })
+    circuit.openAndWait()
+    const probes = [circuit.call(), circuit.call(), circuit.call()] as const
+    circuit.now = 1500
+    circuit.record(probes[1], "failure")
+    assert.deepInclude(circuit.state, { _tag: "OPEN", failureCount: 2, openedAtMs: 1500, lastFailureAtMs: 1500 })
+    const open = circuit.state
+    circuit.record(probes[0], "success")
+    circuit.record(probes[2], "failure")
+    assert.strictEqual(circuit.state, open)
+    assert.deepStrictEqual(circuit.transitions, ["CLOSED->OPEN", "OPEN->HALF_OPEN", "HALF_OPEN->OPEN"])
+  })
+
+  it("after it closed, the outcome of a sibling probe changes nothing", () => {
+    const circuit = new Circuit({ halfOpenMaxCalls: 2, failureThreshold: 1 })
+    circuit.openAndWait()
+    const [first, second] = [circuit.call(), circuit.call()]
+    circuit.record(first, "success")
+    const closed = circuit.state
+    circuit.record(second, "failure")
+    assert.strictEqual(circuit.state, closed)
+  })
+
+  it.each(["success", "failure", "ignored"] as const)(
+    "%s of a probe that lost its slot changes nothing, whether or not someone took the slot",
+    (outcome) => {
+      const circuit = new Circuit({ probeTimeout: 10 })
+      circuit.openAndWait()
+      const hung = circuit.call()
+      circuit.now += 10
+      const untaken = circuit.state
+      circuit.record(hung, outcome)
+      assert.strictEqual(circuit.state, untaken)
+      const next = circuit.call()
+      const taken = circuit.state
+      circuit.record(hung, outcome)
+      assert.strictEqual(circuit.state, taken)
+      circuit.record(next, "success")
+      assert.strictEqual(circuit.state._tag, "CLOSED")
+    }
+  )
+
+  it("a probe that ends just before probeTimeout counts", () => {
+    const circuit = new Circuit({ probeTimeout: 10 })
+    circuit.openAndWait()
+    const probe = circuit.call()
+    circuit.now += 9
+    circuit.record(probe, "success")
+    assert.strictEqual(circuit.state._tag, "CLOSED")
+  })
+
+  it("a probe without a limit keeps its slot for ever", () => {
+    const circuit = new Circuit({ probeTimeout: Infinity })
+    circuit.openAndWait()
+    const probe = circuit.call()
+    for (const now of [1e15, 0]) {
+      circuit.now = now
+      assert.deepInclude(circuit.ask(), { _tag: "Rejected", retryAfter: Duration.infinity })
+    }
+    circuit.record(probe, "success")
+    assert.strictEqual(circuit.state._tag, "CLOSED")
+  })
+
+  it("a clock that stepped back keeps no slot", () => {
+    const circuit = new Circuit()
+    circuit.openAndWait()
+    circuit.call()
+    circuit.now -= 1
+    circuit.call()
+  })
+})
+
+describe("reset", () => {
+  it("closes every state and starts a new generation", () => {
+    const circuit = new Circuit({ failureThreshold: 2 })
+    circuit.record(circuit.call(), "failure")
+    circuit.reset()
+    assert.deepStrictEqual(circuit.state, { _tag: "CLOSED", generation: 1, failureCount: 0 })
+    assert.deepStrictEqual(circuit.transitions, [])
+    circuit.record(circuit.call(), "failure")
+    circuit.openAndWait()
+    circuit.call()
+    circuit.reset()
+    assert.deepStrictEqual(circuit.transitions, ["CLOSED->OPEN", "OPEN->HALF_OPEN", "HALF_OPEN->CLOSED"])
+  })
+
+  it("outcomes of calls that were in flight change nothing", () => {
+    const circuit = new Circuit()
+    const inFlight = circuit.call()
+    circuit.reset()
+    const after = circuit.state
+    circuit.record(inFlight, "failure")
+    assert.strictEqual(circuit.state, after)
+
+    circuit.openAndWait()
+    const probe = circuit.call()
+    circuit.reset()
+    const closed = circuit.state
+    circuit.record(probe, "failure")
+    assert.strictEqual(circuit.state, closed)
+  })
+})
+
+/**
+ * Random commands against a model that knows nothing of generations: it remembers each call, and when the circuit last
+ * changed state or was reset.
+ */
+describe("any sequence of commands", () => {
+  type Call = { readonly generation: number; readonly probe: boolean; readonly at: number; readonly era: number }
+  const limits = { failureThreshold: 2, resetTimeout: 20, halfOpenMaxCalls: 2, successThreshold: 2, probeTimeout: 15 }
+  const legal = ["CLOSED->OPEN", "OPEN->HALF_OPEN", "HALF_OPEN->OPEN", "HALF_OPEN->CLOSED", "OPEN->CLOSED"]
+
+  const seen = new Set<string>()
+
+  const check = (commands: ReadonlyArray<readonly [what: number, which: number]>): void => {
+    const circuit = new Circuit(limits)
+    let calls: Array<Call> = []
+    // Probes whose slot was not given to another one. (A clock that steps back could make one of them hold it again.)
+    let slots: Array<Call> = []
+    let era = 0
+    let failures = 0
+    let successes = 0
+    let openedAt = 0
+    let latest = 0
+    const generations = new Set<number>()
+    const holdsSlot = (call: Call) =>
+      slots.includes(call) && circuit.now >= call.at && circuit.now - call.at < limits.probeTimeout
+
+    for (const [what, which] of commands) {
+      const before = circuit.state
+      const changes = circuit.transitions.length
+      latest = Math.max(latest, circuit.now)
+      if (what < 35) {
+        const live = slots.filter(holdsSlot).length
+        const inWindow = circuit.now >= openedAt && circuit.now - openedAt < limits.resetTimeout
+        const decision = circuit.ask()
+        const admits = before._tag === "CLOSED" || (before._tag === "OPEN" ? !inWindow : live < limits.halfOpenMaxCalls)
+        assert.strictEqual(decision._tag, admits ? "Admitted" : "Rejected")
+        if (decision._tag === "Rejected") {
+          seen.add(`Rejected ${decision.circuitState}`)
+          assert.strictEqual(circuit.state, before)
+          assert.strictEqual(decision.circuitState, before._tag)
+          const again = circuit.now + Duration.toMillis(decision.retryAfter)
+          const later = (at: number) => CircuitBreaker.admit(before, at, circuit.config).decision._tag
+          assert.deepStrictEqual([later(again - 1), later(again)], ["Rejected", "Admitted"])
+        } else {
+          if (before._tag === "OPEN") [era, successes] = [era + 1, 0]
+          assert.strictEqual(decision.probe, before._tag !== "CLOSED")
+          if (decision.probe) {
+            assert.isFalse(generations.has(decision.generation), "a probe shares its generation")
+          }
+          generations.add(decision.generation)
+          const call = { generation: decision.generation, probe: decision.probe, at: circuit.now, era }
+          calls.push(call)
+          if (call.probe) slots = [...slots.filter(holdsSlot), call]
+        }
+      } else if (what < 85) {
+        const call = calls[which % Math.max(calls.length, 1)]
+        if (call === undefined) continue
+        const outcome = what < 60 ? "failure" : what < 78 ? "success" : "ignored"
+        const counts = before._tag === "CLOSED" ? call.era === era : holdsSlot(call)
+        calls = calls.filter((other) => other !== call)
+        if (counts) slots = slots.filter((other) => other !== call)
+        circuit.record(call.generation, outcome)
+        if (!counts || (before._tag === "CLOSED" && outcome === "ignored")) {
+          seen.add(`nothing in ${before._tag}`)
+          assert.strictEqual(circuit.state, before)
+        } else if (outcome === "failure") {
+          failures++
+          if (before._tag === "HALF_OPEN" || failures === limits.failureThreshold) {
+            ;[era, openedAt] = [era + 1, circuit.now]
+          }
+          assert.deepInclude(circuit.state, { failureCount: failures, lastFailureAtMs: circuit.now })
+        } else if (before._tag === "CLOSED" || (outcome === "success" && ++successes === limits.successThreshold)) {
+          if (before._tag === "HALF_OPEN") era++
+          failures = 0
+          assert.deepStrictEqual(circuit.state, {
+            _tag: "CLOSED",
+            generation: circuit.state.generation,
+            failureCount: 0
+          })
+        }
+      } else if (what < 97) {
+        circuit.now += which % 25
+      } else if (what < 98) {
+        circuit.now -= which % 10
+        seen.add("back")
+      } else {
+        circuit.reset()
+        ;[era, failures] = [era + 1, 0]
+      }
+
+      const transition = circuit.transitions[changes]
+      assert.isAtMost(circuit.transitions.length, changes + 1)
+      assert.strictEqual(transition !== undefined, circuit.state._tag !== before._tag)
+      if (transition !== undefined) {
+        seen.add(transition)
+        assert.include(legal, transition)
+        if (circuit.state._tag !== "HALF_OPEN") slots = []
+        assert.isAbove(circuit.state.generation, before.generation)
+      }
+      assert.isAtLeast(circuit.state.generation, before.generation)
+      assert.strictEqual(circuit.state.failureCount, failures)
+      if (circuit.state._tag === "CLOSED") assert.isBelow(circuit.state.failureCount, limits.failureThreshold)
+      if (circuit.state._tag === "HALF_OPEN") {
+        assert.isAtMost(circuit.state.probes.length, limits.halfOpenMaxCalls)
+        assert.isBelow(circuit.state.successes, limits.successThreshold)
+      }
+      const live = CircuitBreaker.probes(circuit.state, circuit.now, circuit.config)
+      assert.sameMembers(live.map((probe) => probe.generation), slots.filter(holdsSlot).map((call) => call.generation))
+      // Nothing gets stuck: whatever happened, after both windows a call is admitted.
+      const later = Math.max(circuit.now, latest) + limits.resetTimeout
+      assert.strictEqual(CircuitBreaker.admit(circuit.state, later, circuit.config).decision._tag, "Admitted")
+    }
+  }
+
+  const below = (max: number) => Arbitrary.schema(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: max - 1 })))
+  const commands = Arbitrary.array(Arbitrary.all([below(100), below(1000)]), { minLength: 1, maxLength: 100 })
+
+  it.prop("keeps every invariant of the machine", { commands }, ({ commands }) => check(commands), {
+    arbitrary: { runs: 1000, seed: 13, size: 100 }
+  })
+
+  it("the property reached every transition and every kind of refusal", () => {
+    assert.sameMembers([...seen], [
+      ...legal,
+      "Rejected OPEN",
+      "Rejected HALF_OPEN",
+      "nothing in CLOSED",
+      "nothing in OPEN",
+      "nothing in HALF_OPEN",
+      "back"
+    ])
+  })
+})

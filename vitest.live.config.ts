@@ -1,0 +1,14 @@
+import { defineConfig } from "vitest/config"
+import base from "./vitest.config.ts"
+
+/** The tests that need real servers, processes, files or workers. */
+export default defineConfig({
+  ...base,
+  test: {
+    ...base.test,
+    include: ["test/**/*.live.test.ts"],
+    exclude: [],
+    passWithNoTests: true,
+    testTimeout: 60_000
+  }
+})
