@@ -211,6 +211,24 @@ export class FailFastError extends Schema.TaggedError<FailFastError>()("FailFast
 }
 
 /**
+ * A hook failed whose callback object says `errorPolicy: "raise"`.
+ *
+ * @category run errors
+ * @since 0.1.0
+ */
+export class CallbackError extends Schema.TaggedError<CallbackError>()("CallbackError", {
+  graph: Schema.String,
+  /** The callback object's name. */
+  callbacks: Schema.String,
+  hook: Schema.String,
+  cause: Schema.Defect()
+}) {
+  override get message(): string {
+    return `hook ${this.hook} of "${this.callbacks}" failed during a run of graph "${this.graph}"`
+  }
+}
+
+/**
  * A flow did not end within its limit. In results `errorType` is `"TimeoutError"`.
  *
  * **Details**

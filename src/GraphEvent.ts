@@ -166,6 +166,17 @@ export interface NodeInterrupted extends OnNode {
 }
 
 /**
+ * What a node told about its progress with `ctx.emit`.
+ *
+ * @category node events
+ * @since 0.1.0
+ */
+export interface NodeProgress<P> extends OnNode {
+  readonly _tag: "NodeProgress"
+  readonly value: P
+}
+
+/**
  * A flow has its place and its first permission, and begins with its launch state.
  *
  * @category flow events
@@ -303,12 +314,12 @@ export interface CircuitStateChanged extends OnFlow {
 }
 
 /**
- * Everything that happens in a run.
+ * Everything that happens in a run, of a graph with state `S`, errors `E` and progress values `P`.
  *
  * @category models
  * @since 0.1.0
  */
-export type GraphEvent<S, E = never> =
+export type GraphEvent<S, E = never, P = unknown> =
   | GraphStarted<S>
   | GraphCompleted<S>
   | GraphFailed
@@ -316,6 +327,7 @@ export type GraphEvent<S, E = never> =
   | NodeCompleted<S>
   | NodeFailed
   | NodeInterrupted
+  | NodeProgress<P>
   | FlowStarted<S>
   | FlowCompleted<S, E>
   | FlowRejected

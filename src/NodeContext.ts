@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
+import type * as Effect from "effect/Effect"
 import type { ParallelFlowResult } from "./ParallelFlowResult.ts"
 
 /**
@@ -13,12 +14,14 @@ import type { ParallelFlowResult } from "./ParallelFlowResult.ts"
  *
  * `branch` is absent on the main line. `attempt` is 1-based, of the innermost retry around the node. `item` and `index`
  * are those of a mapped flow. `idempotencyKey` is stable for run, branch, node and visit number: the same in every attempt
- * of that visit, another in the next round of a loop.
+ * of that visit, another in the next round of a loop. `emit` tells of progress while the node runs (tokens of a model, rows
+ * done): a `NodeProgress` event, typed by the graph's `progress` schema; a value that does not fit is dropped with a
+ * warning. It never waits, and costs nothing when nobody listens.
  *
  * @category models
  * @since 0.1.0
  */
-export interface NodeContext<out Item = unknown> {
+export interface NodeContext<out Item = unknown, in Progress = never> {
   readonly graph: string
   readonly node: string
   readonly runId: string
@@ -28,6 +31,7 @@ export interface NodeContext<out Item = unknown> {
   readonly item: Item
   readonly index: number | undefined
   readonly idempotencyKey: string
+  readonly emit: (value: Progress) => Effect.Effect<void>
 }
 
 /**
@@ -37,7 +41,7 @@ export interface NodeContext<out Item = unknown> {
  * @category models
  * @since 0.1.0
  */
-export interface FanInContext<S, E> extends NodeContext<undefined> {
+export interface FanInContext<S, E, in P = never> extends NodeContext<undefined, P> {
   readonly parallelResults: ReadonlyArray<ParallelFlowResult<S, E>>
 }
 
@@ -47,7 +51,6 @@ export interface FanInContext<S, E> extends NodeContext<undefined> {
  * @category references
  * @since 0.1.0
  */
-export const CurrentNode: Context.Reference<NodeContext | undefined> = Context.Reference<NodeContext | undefined>(
-  "effect-stategraph/CurrentNode",
-  { defaultValue: () => undefined }
-)
+export const CurrentNode: Context.Reference<NodeContext<unknown, unknown> | undefined> = Context.Reference<
+  NodeContext<unknown, unknown> | undefined
+>("effect-stategraph/CurrentNode", { defaultValue: () => undefined })

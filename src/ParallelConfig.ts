@@ -365,15 +365,13 @@ const firstProblem = (
  * **Example** (Nested layers)
  *
  * ```ts
- * import { Effect } from "effect"
+ * import { Effect, Layer } from "effect"
  * import { ParallelConfig } from "effect-stategraph"
  *
- * const program = ParallelConfig.CurrentConfig.pipe(
- *   Effect.provide(ParallelConfig.layer({ timeout: 50 })),
- *   Effect.provide(ParallelConfig.layer({ timeout: 100, failFast: true }))
- * )
+ * const outer = ParallelConfig.layer({ timeout: 100, failFast: true })
+ * const inner = ParallelConfig.layer({ timeout: 50 }).pipe(Layer.provide(outer))
  *
- * await Effect.runPromise(program) // => { timeoutMs: 50, failFast: true }
+ * await Effect.runPromise(Effect.provide(ParallelConfig.CurrentConfig, inner)) // => { timeoutMs: 50, failFast: true }
  * ```
  *
  * @category layers
@@ -399,11 +397,9 @@ export const layer = (input: Input): Layer.Layer<never, InvalidConfigError> =>
  * import { Effect } from "effect"
  * import { ParallelConfig } from "effect-stategraph"
  *
- * const program = ParallelConfig.CurrentOverride.pipe(
- *   Effect.provide(ParallelConfig.layerOverride({ retry: false }))
- * )
+ * const override = ParallelConfig.layerOverride({ retry: false })
  *
- * await Effect.runPromise(program) // => { retry: false }
+ * await Effect.runPromise(Effect.provide(ParallelConfig.CurrentOverride, override)) // => { retry: false }
  * ```
  *
  * @category layers
@@ -470,16 +466,14 @@ export const config: Config.Config<Input> = Config.mapEffect(
  * **Example** (A deployment's defaults)
  *
  * ```ts
- * import { ConfigProvider, Effect } from "effect"
+ * import { ConfigProvider, Effect, Layer } from "effect"
  * import { ParallelConfig } from "effect-stategraph"
  *
  * const env = { STATEGRAPH_GRACE: "wait", STATEGRAPH_CONCURRENCY: "8" }
- * const program = ParallelConfig.CurrentConfig.pipe(
- *   Effect.provide(ParallelConfig.layerConfig),
- *   Effect.provide(ConfigProvider.layer(ConfigProvider.fromEnv({ env })))
- * )
+ * const provider = ConfigProvider.layer(ConfigProvider.fromEnv({ env }))
+ * const layer = ParallelConfig.layerConfig.pipe(Layer.provide(provider))
  *
- * await Effect.runPromise(program) // => { graceMs: Infinity, concurrency: 8 }
+ * await Effect.runPromise(Effect.provide(ParallelConfig.CurrentConfig, layer)) // => { graceMs: Infinity, concurrency: 8 }
  * ```
  *
  * @category environment

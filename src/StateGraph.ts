@@ -5,21 +5,20 @@
  *
  * @since 0.1.0
  */
-import * as Effect from "effect/Effect"
-import * as Pipeable from "effect/Pipeable"
-import * as Queue from "effect/Queue"
-import * as Result from "effect/Result"
-import * as Schema from "effect/Schema"
+import type * as Effect from "effect/Effect"
+import type * as Pipeable from "effect/Pipeable"
+import type * as Result from "effect/Result"
+import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
+import type * as Stream from "effect/Stream"
 import type * as CircuitBreakerRegistry from "./CircuitBreakerRegistry.ts"
-import { type GraphValidationError, InvalidConfigError, type RunError } from "./GraphError.ts"
+import type * as FlowCallbacks from "./FlowCallbacks.ts"
+import type { CallbackError, GraphValidationError, RunError } from "./GraphError.ts"
 import type { GraphEvent } from "./GraphEvent.ts"
-import { compile as compilePlan } from "./internal/compile.ts"
-import { type BuilderData, END as END_, type NodeFunction, START as START_, type State } from "./internal/plan.ts"
-import { type Compiled, execute, registryOf } from "./internal/run.ts"
+import { begin } from "./internal/builder.ts"
+import { END as END_, START as START_ } from "./internal/plan.ts"
 import type { FanInContext, NodeContext } from "./NodeContext.ts"
-import * as ParallelConfig from "./ParallelConfig.ts"
+import type * as ParallelConfig from "./ParallelConfig.ts"
 
 export {
   /**
@@ -167,33 +166,63 @@ export interface EdgeConfig extends ParallelConfig.Input {
 export interface MakeOptions {
   /** The graph's default config of its flows. */
   readonly parallel?: ParallelConfig.Input | undefined
+  /** Of the values that nodes give to `ctx.emit`; without it they may be anything. */
+  readonly progress?: Schema.Top | undefined
 }
 
 /**
- * Options of `compile`.
+ * The progress values of a graph made with options `O`.
+ *
+ * @category type-level
+ * @since 0.1.0
+ */
+export type ProgressOf<O> = O extends { readonly progress: Schema.Top } ? O["progress"]["Type"] : unknown
+
+/**
+ * Options of `compile`. Callbacks may need services `R` and raise `E`.
  *
  * @category models
  * @since 0.1.0
  */
-export interface CompileOptions {
+export interface CompileOptions<out R = never, out E = never> {
   /** Merged over the config given to {@link make}. */
   readonly parallel?: ParallelConfig.Input | undefined
   /** Nodes that one line of execution, the main line or one flow attempt, may run. Default: 1000. */
   readonly maxSteps?: number | "unbounded" | undefined
+  /** Watch every run. */
+  readonly callbacks?: FlowCallbacks.Given<R, E> | undefined
 }
 
 /**
- * Options of one run.
+ * Options of one run. Callbacks may need services `R` and raise `E`.
  *
  * @category models
  * @since 0.1.0
  */
-export interface RunOptions {
+export interface RunOptions<out R = never, out E = never> {
   /** Default: a random id. */
   readonly runId?: string | undefined
   /** Merged over the graph's config, below that of its edges. */
   readonly parallel?: ParallelConfig.Input | undefined
+  /** Watch this run, beside those of `compile` and of layers. */
+  readonly callbacks?: FlowCallbacks.Given<R, E> | undefined
 }
+
+/**
+ * The services that the callbacks in options `O` need.
+ *
+ * @category type-level
+ * @since 0.1.0
+ */
+export type CallbackServices<O> = "callbacks" extends keyof O ? FlowCallbacks.Services<O["callbacks"]> : never
+
+/**
+ * The errors that the callbacks in options `O` can fail a run with.
+ *
+ * @category type-level
+ * @since 0.1.0
+ */
+export type CallbackErrors<O> = "callbacks" extends keyof O ? FlowCallbacks.Raised<O["callbacks"]> : never
 
 /**
  * An immutable builder: adding to it returns a new one and leaves the old one as it was.
@@ -201,7 +230,7 @@ export interface RunOptions {
  * **Details**
  *
  * `S` is the state, `In` the input, `N` the nodes added so far, `Main` the names that the main line reaches, `E2` and `R2`
- * the errors and services of conditions.
+ * the errors and services of conditions, `P` the progress values.
  *
  * @category models
  * @since 0.1.0
@@ -212,7 +241,8 @@ export interface StateGraph<
   in out N extends AnyNode = never,
   in out Main extends string = never,
   out E2 = never,
-  out R2 = never
+  out R2 = never,
+  in out P = unknown
 > extends Pipeable.Pipeable {
   readonly name: string
 
@@ -221,11 +251,11 @@ export interface StateGraph<
    */
   addNode<const Name extends string>(
     name: Name & Fresh<Name, N["name"]>
-  ): StateGraph<S, In, N | Node<Name, never, never>, Main, E2, R2>
+  ): StateGraph<S, In, N | Node<Name, never, never>, Main, E2, R2, P>
   addNode<const Name extends string, Ret extends Returned<S>>(
     name: Name & Fresh<Name, N["name"]>,
-    run: (state: S, ctx: NodeContext) => Ret & Exact<S, Ret>
-  ): StateGraph<S, In, N | Node<Name, ErrorOf<Ret>, ServicesOf<Ret>>, Main, E2, R2>
+    run: (state: S, ctx: NodeContext<undefined, P>) => Ret & Exact<S, Ret>
+  ): StateGraph<S, In, N | Node<Name, ErrorOf<Ret>, ServicesOf<Ret>>, Main, E2, R2, P>
 
   /**
    * Adds a node that joins flows: `ctx.parallelResults` holds their results in declaration order. Add it after the nodes
@@ -233,17 +263,17 @@ export interface StateGraph<
    */
   addFanInNode<const Name extends string>(
     name: Name & Fresh<Name, N["name"]>
-  ): StateGraph<S, In, N | Node<Name, never, never>, Main | Name, E2, R2>
+  ): StateGraph<S, In, N | Node<Name, never, never>, Main | Name, E2, R2, P>
   addFanInNode<const Name extends string, Ret extends Returned<S>>(
     name: Name & Fresh<Name, N["name"]>,
-    run: (state: S, ctx: FanInContext<S, N["E"]>) => Ret & Exact<S, Ret>
-  ): StateGraph<S, In, N | Node<Name, ErrorOf<Ret>, ServicesOf<Ret>>, Main | Name, E2, R2>
+    run: (state: S, ctx: FanInContext<S, N["E"], P>) => Ret & Exact<S, Ret>
+  ): StateGraph<S, In, N | Node<Name, ErrorOf<Ret>, ServicesOf<Ret>>, Main | Name, E2, R2, P>
 
   /** The one way on from a node. */
   addEdge<To extends N["name"] | END>(
     from: N["name"] | START,
     to: To
-  ): StateGraph<S, In, N, Main | Exclude<To, END>, E2, R2>
+  ): StateGraph<S, In, N, Main | Exclude<To, END>, E2, R2, P>
 
   /** The way on from a node, decided by the state: `decide` answers with a key of `targets`. */
   addConditionalEdges<
@@ -251,9 +281,9 @@ export interface StateGraph<
     Ret extends (keyof T & string) | Effect.Effect<keyof T & string, unknown, unknown>
   >(
     from: N["name"] | START,
-    decide: (state: S, ctx: NodeContext) => Ret,
+    decide: (state: S, ctx: NodeContext<undefined, P>) => Ret,
     targets: T
-  ): StateGraph<S, In, N, Main | Exclude<T[keyof T], END>, E2 | ErrorOf<Ret>, R2 | ServicesOf<Ret>>
+  ): StateGraph<S, In, N, Main | Exclude<T[keyof T], END>, E2 | ErrorOf<Ret>, R2 | ServicesOf<Ret>, P>
 
   /** Starts a flow at `to` when `from` completes; it is joined at `fanIn`. */
   addParallelEdge(
@@ -261,24 +291,36 @@ export interface StateGraph<
     to: N["name"],
     fanIn: N["name"],
     config?: EdgeConfig
-  ): StateGraph<S, In, N, Main, E2, R2>
+  ): StateGraph<S, In, N, Main, E2, R2, P>
 
   /** `addEdge(START, to)`. */
-  setEntryPoint<To extends N["name"]>(to: To): StateGraph<S, In, N, Main | To, E2, R2>
+  setEntryPoint<To extends N["name"]>(to: To): StateGraph<S, In, N, Main | To, E2, R2, P>
 
   /** `addEdge(from, END)`. */
-  setFinishPoint(from: N["name"]): StateGraph<S, In, N, Main, E2, R2>
+  setFinishPoint(from: N["name"]): StateGraph<S, In, N, Main, E2, R2, P>
 
   /** Validates the graph; throws `GraphValidationError` with all problems. */
-  compile(
-    options?: CompileOptions
-  ): CompiledGraph<S, In, E2 | MainError<N, Main>, Exclude<R2 | N["R"], Scope.Scope>>
+  compile<const O extends CompileOptions<unknown, CallbackError> = {}>(
+    options?: O
+  ): CompiledGraph<
+    S,
+    In,
+    E2 | MainError<N, Main> | CallbackErrors<O>,
+    Exclude<R2 | N["R"], Scope.Scope> | CallbackServices<O>,
+    P
+  >
 
   /** The same, with the error as a value. */
-  compileResult(
-    options?: CompileOptions
+  compileResult<const O extends CompileOptions<unknown, CallbackError> = {}>(
+    options?: O
   ): Result.Result<
-    CompiledGraph<S, In, E2 | MainError<N, Main>, Exclude<R2 | N["R"], Scope.Scope>>,
+    CompiledGraph<
+      S,
+      In,
+      E2 | MainError<N, Main> | CallbackErrors<O>,
+      Exclude<R2 | N["R"], Scope.Scope> | CallbackServices<O>,
+      P
+    >,
     GraphValidationError
   >
 }
@@ -289,7 +331,7 @@ export interface StateGraph<
  * @category models
  * @since 0.1.0
  */
-export interface CompiledGraph<in out S, in In, out E, out R> extends Pipeable.Pipeable {
+export interface CompiledGraph<in out S, in In, out E, out R, out P = unknown> extends Pipeable.Pipeable {
   readonly name: string
 
   /**
@@ -299,13 +341,19 @@ export interface CompiledGraph<in out S, in In, out E, out R> extends Pipeable.P
    *
    * Interrupting it interrupts every flow and awaits their finalizers, each for at most `grace`.
    */
-  readonly invoke: (input: In, options?: RunOptions) => Effect.Effect<S, E | RunError, R>
+  readonly invoke: <const O extends RunOptions<unknown, CallbackError> = {}>(
+    input: In,
+    options?: O
+  ) => Effect.Effect<S, E | RunError | CallbackErrors<O>, R | CallbackServices<O>>
 
   /**
    * The same run, with its events handed out. It ends after `GraphCompleted`; on failure it emits `GraphFailed`, then
    * fails. Dropping the stream interrupts the run. A slow consumer never slows the run.
    */
-  readonly stream: (input: In, options?: RunOptions) => Stream.Stream<GraphEvent<S, E>, E | RunError, R>
+  readonly stream: <const O extends RunOptions<unknown, CallbackError> = {}>(
+    input: In,
+    options?: O
+  ) => Stream.Stream<GraphEvent<S, E, P>, E | RunError | CallbackErrors<O>, R | CallbackServices<O>>
 
   /**
    * Resets the circuit of one branch, or all circuits that this graph uses. A branch without a circuit is a no-op.
@@ -357,146 +405,9 @@ export interface CompiledGraph<in out S, in In, out E, out R> extends Pipeable.P
  * @category constructors
  * @since 0.1.0
  */
-export const make = <const F extends Schema.Struct.Fields>(
+export const make = <const F extends Schema.Struct.Fields, const O extends MakeOptions = {}>(
   name: string,
   schema: F | Schema.Struct<F>,
-  options?: MakeOptions
-): StateGraph<Schema.Struct<F>["Type"], Schema.Struct<F>["~type.make.in"]> => {
-  const struct = asStruct(name, schema)
-  const parsed = options?.parallel === undefined
-    ? Result.succeed(ParallelConfig.empty)
-    : ParallelConfig.parse(options.parallel, `StateGraph.make("${name}")`)
-  if (Result.isFailure(parsed)) throw parsed.failure[0]
-  const data: BuilderData = { name, nodes: [], edges: [], conditionals: [], parallels: [] }
-  const context: Making = {
-    make: (input) => struct.makeEffect(input as never) as Effect.Effect<State, never>,
-    keys: new Map(Object.entries(struct.fields).map(([key, field]) => [key, { optional: isOptional(field) }])),
-    config: parsed.success
-  }
-  return new Builder(data, context) as unknown as StateGraph<
-    Schema.Struct<F>["Type"],
-    Schema.Struct<F>["~type.make.in"]
-  >
-}
-
-/** What stays the same while a graph is built. */
-interface Making {
-  readonly make: Compiled["make"]
-  readonly keys: Compiled["plan"]["keys"]
-  readonly config: ParallelConfig.ParallelConfig
-}
-
-const asStruct = <F extends Schema.Struct.Fields>(name: string, schema: F | Schema.Struct<F>): Schema.Struct<F> => {
-  const refuse = (value: string) => {
-    throw new InvalidConfigError({
-      field: "schema",
-      value,
-      allowed: "a Schema.Struct, or its fields",
-      source: `StateGraph.make("${name}")`
-    })
-  }
-  if (typeof schema === "function" && "fields" in schema && "identifier" in schema) return refuse("a Schema.Class")
-  if (Schema.isSchema(schema)) {
-    return "fields" in schema
-      ? schema as unknown as Schema.Struct<F>
-      : refuse("another schema")
-  }
-  if (typeof schema !== "object" || schema === null) return refuse(String(schema))
-  return Schema.Struct(schema as F)
-}
-
-const isOptional = (field: Schema.Constraint): boolean => field.ast.context?.isOptional === true
-
-class Builder implements Pipeable.Pipeable {
-  readonly #data: BuilderData
-  readonly #making: Making
-  readonly name: string
-  constructor(data: BuilderData, making: Making) {
-    this.#data = data
-    this.#making = making
-    this.name = data.name
-  }
-  pipe() {
-    return Pipeable.pipeArguments(this, arguments)
-  }
-  #with(change: Partial<BuilderData>): Builder {
-    return new Builder({ ...this.#data, ...change }, this.#making)
-  }
-  #addNode(kind: "node" | "fanIn", name: string, run: NodeFunction | undefined): Builder {
-    return this.#with({ nodes: [...this.#data.nodes, { name, kind, run }] })
-  }
-  addNode(name: string, run?: NodeFunction): Builder {
-    return this.#addNode("node", name, run)
-  }
-  addFanInNode(name: string, run?: NodeFunction): Builder {
-    return this.#addNode("fanIn", name, run)
-  }
-  addEdge(from: string, to: string): Builder {
-    return this.#with({ edges: [...this.#data.edges, { from, to }] })
-  }
-  addConditionalEdges(from: string, decide: NodeFunction, targets: Readonly<Record<string, string>>): Builder {
-    return this.#with({ conditionals: [...this.#data.conditionals, { from, decide, targets: { ...targets } }] })
-  }
-  addParallelEdge(from: string, to: string, fanIn: string, config: EdgeConfig = {}): Builder {
-    const { name = to, ...parallel } = config
-    const read = ParallelConfig.parse(parallel, `edge ${from} -> ${to}`)
-    return this.#with({ parallels: [...this.#data.parallels, { from, to, fanIn, name, config: read }] })
-  }
-  setEntryPoint(to: string): Builder {
-    return this.addEdge(START, to)
-  }
-  setFinishPoint(from: string): Builder {
-    return this.addEdge(from, END)
-  }
-  compileResult(options: CompileOptions = {}): Result.Result<Graph, GraphValidationError> {
-    const { config, keys, make } = this.#making
-    return Result.map(compilePlan(this.#data, make, keys, config, options), (compiled) => new Graph(compiled))
-  }
-  compile(options?: CompileOptions): Graph {
-    const compiled = this.compileResult(options)
-    if (Result.isFailure(compiled)) throw compiled.failure
-    return compiled.success
-  }
-}
-
-class Graph implements Pipeable.Pipeable {
-  readonly #compiled: Compiled
-  readonly name: string
-  constructor(compiled: Compiled) {
-    this.#compiled = compiled
-    this.name = compiled.plan.name
-  }
-  pipe() {
-    return Pipeable.pipeArguments(this, arguments)
-  }
-  readonly invoke = (input: unknown, options?: RunOptions): Effect.Effect<State, unknown> =>
-    execute(this.#compiled, input, options, undefined)
-
-  readonly stream = (input: unknown, options?: RunOptions): Stream.Stream<unknown, unknown> =>
-    Stream.callback<unknown, unknown>((queue) =>
-      Effect.matchCauseEffect(
-        execute(this.#compiled, input, options, (event) => {
-          Queue.offerUnsafe(queue, event)
-        }),
-        {
-          onFailure: (cause) => Queue.failCause(queue, cause),
-          onSuccess: () => Queue.end(queue)
-        }
-      )
-    )
-
-  readonly resetCircuit = (branch?: string): Effect.Effect<void> =>
-    Effect.contextWith((context) => {
-      const { circuits } = this.#compiled
-      const keys = branch === undefined
-        ? new Set(circuits.values())
-        : [circuits.get(branch)].filter((key) => key !== undefined)
-      return Effect.forEach(keys, registryOf(this.#compiled, context).reset, { discard: true })
-    })
-
-  get circuitStates(): Effect.Effect<ReadonlyArray<CircuitBreakerRegistry.Snapshot>> {
-    return Effect.contextWith((context) =>
-      Effect.forEach(new Set(this.#compiled.circuits.values()), registryOf(this.#compiled, context).state)
-    )
-  }
-}
+  options?: O
+): StateGraph<Schema.Struct<F>["Type"], Schema.Struct<F>["~type.make.in"], never, never, never, never, ProgressOf<O>> =>
+  begin(name, schema, options) as never

@@ -58,6 +58,20 @@ export * as ParallelFlowResult from "./ParallelFlowResult.ts"
 export * as GraphEvent from "./GraphEvent.ts"
 
 /**
+ * Hooks that watch the flows of a run.
+ *
+ * @since 0.1.0
+ */
+export * as FlowCallbacks from "./FlowCallbacks.ts"
+
+/**
+ * The metrics of all graphs.
+ *
+ * @since 0.1.0
+ */
+export * as GraphMetrics from "./GraphMetrics.ts"
+
+/**
  * Everything that can go wrong.
  *
  * @since 0.1.0

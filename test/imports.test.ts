@@ -10,19 +10,21 @@ import { filesIn } from "../scripts/snippets.ts"
 
 /** Every module of `src`, from the bottom up. */
 const tiers: ReadonlyArray<ReadonlyArray<string>> = [
-  ["GraphError", "GraphEvent", "NodeContext"],
+  ["GraphError", "GraphEvent", "GraphMetrics", "NodeContext"],
   ["internal/cells", "internal/option", "internal/places", "internal/plan", "internal/span", "internal/time"],
-  ["RetryPolicy", "CircuitBreaker", "internal/environment"],
-  ["ParallelConfig", "CircuitBreakerRegistry"],
-  ["internal/describe", "internal/node", "internal/paths"],
+  ["RetryPolicy", "CircuitBreaker", "FlowCallbacks", "internal/environment"],
+  ["ParallelConfig", "internal/callbacks", "internal/circuitStore"],
+  ["CircuitBreakerRegistry", "internal/describe", "internal/paths"],
   ["internal/emit", "internal/resultCodec", "internal/validate"],
-  ["ParallelFlowResult"],
-  ["internal/compile", "internal/settle", "internal/withDeadline"],
+  ["ParallelFlowResult", "internal/node"],
+  ["internal/settle", "internal/withDeadline"],
   ["internal/attempt", "internal/withCircuit", "internal/withPlace", "internal/withRetry"],
   ["internal/flow"],
   ["internal/fanOut"],
   ["internal/walk"],
   ["internal/run"],
+  ["internal/compile"],
+  ["internal/builder"],
   ["StateGraph"],
   ["index"]
 ]

@@ -6,7 +6,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Metric from "effect/Metric"
+import * as GraphMetrics from "../GraphMetrics.ts"
 import { type Cut, type End, type Flow, interrupted, type Limit, type Line } from "./cells.ts"
 import * as Emit from "./emit.ts"
 import { isIdle, resultOf, settle } from "./settle.ts"
@@ -105,11 +105,6 @@ const abandon = (line: Line): void => {
   }
 }
 
-const abandonedTotal = Metric.counter("stategraph_abandoned_flows", {
-  description: "Lines of execution that did not stop within their grace",
-  incremental: true
-})
-
 const watchZombie = (line: Line, fiber: NonNullable<Line["fiber"]>): void => {
   const { flow, run } = line
   const where = {
@@ -121,10 +116,8 @@ const watchZombie = (line: Line, fiber: NonNullable<Line["fiber"]>): void => {
   }
   const tell = (effect: Effect.Effect<void>) => Effect.runForkWith(line.context)(Effect.annotateLogs(effect, where))
   zombie(line, 1)
-  tell(Effect.andThen(
-    Metric.update(Metric.withAttributes(abandonedTotal, { graph: run.plan.name }), 1),
-    Effect.logWarning("abandoned: work did not stop within its grace after it was interrupted")
-  ))
+  GraphMetrics.abandoned(run.context, run.plan.name)
+  tell(Effect.logWarning("abandoned: work did not stop within its grace after it was interrupted"))
   fiber.addObserver(() => {
     zombie(line, -1)
     tell(Effect.logInfo("abandoned work ended, its outcome is dropped"))

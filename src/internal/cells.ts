@@ -11,9 +11,11 @@ import type { CircuitState } from "../CircuitBreaker.ts"
 import type * as CircuitBreakerRegistry from "../CircuitBreakerRegistry.ts"
 import type * as GraphError from "../GraphError.ts"
 import type * as GraphEvent from "../GraphEvent.ts"
+import type { BranchMetrics } from "../GraphMetrics.ts"
 import type { NodeContext } from "../NodeContext.ts"
 import type * as ParallelConfig from "../ParallelConfig.ts"
 import type * as ParallelFlowResult from "../ParallelFlowResult.ts"
+import type { Callbacks } from "./callbacks.ts"
 import type { Places } from "./places.ts"
 import type { Plan, PlanEdge, PlanNode, Position, State } from "./plan.ts"
 
@@ -27,6 +29,12 @@ export interface Run {
   readonly registry: CircuitBreakerRegistry.Service
   /** Absent when nobody listens: then no event is even built. */
   readonly emit: ((event: GraphEvent.Any) => void) | undefined
+  readonly callbacks: Callbacks | undefined
+  readonly metricsOf: (branch: string) => BranchMetrics
+  /** The run's services, for metrics and logs. */
+  readonly context: Context.Context<never>
+  /** What logs inside nodes say of the run. */
+  readonly annotations: Readonly<Record<string, unknown>>
   readonly config: ParallelConfig.Resolved
   readonly configOf: (edge: PlanEdge) => ParallelConfig.Resolved
   /** Notes the circuit that a branch of this graph uses. */
@@ -79,7 +87,7 @@ export class Line {
   /** The node in execution, if any. */
   running: PlanNode | undefined = undefined
   /** What it was told. */
-  ctx: NodeContext | undefined = undefined
+  ctx: NodeContext<undefined, unknown> | undefined = undefined
   runningSpan: Tracer.Span | undefined = undefined
   /** Launched and not yet joined. */
   open: ReadonlyArray<Join> = noJoins

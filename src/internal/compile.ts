@@ -4,25 +4,33 @@
 import * as Result from "effect/Result"
 import * as CircuitBreaker from "../CircuitBreaker.ts"
 import * as CircuitBreakerRegistry from "../CircuitBreakerRegistry.ts"
-import { type GraphProblem, GraphValidationError, type InvalidConfigError } from "../GraphError.ts"
+import * as FlowCallbacks from "../FlowCallbacks.ts"
+import { type CallbackError, type GraphProblem, GraphValidationError, type InvalidConfigError } from "../GraphError.ts"
 import * as ParallelConfig from "../ParallelConfig.ts"
 import { OptionReader } from "./option.ts"
-import { type BuilderData, link, type ParallelData, type PlanEdge } from "./plan.ts"
+import { type BuilderData, link, type ParallelData, type Plan, type PlanEdge } from "./plan.ts"
 import type { Compiled } from "./run.ts"
 import { validate } from "./validate.ts"
 
 export interface CompileInput {
   readonly parallel?: ParallelConfig.Input | undefined
   readonly maxSteps?: number | "unbounded" | undefined
+  readonly callbacks?: FlowCallbacks.Given<unknown, CallbackError> | undefined
+}
+
+/** What stays the same while a graph is built. */
+export interface Making {
+  readonly make: Compiled["make"]
+  readonly keys: Plan["keys"]
+  readonly config: ParallelConfig.ParallelConfig
+  readonly isProgress: Plan["isProgress"]
 }
 
 const defaultMaxSteps = 1000
 
 export const compile = (
   data: BuilderData,
-  make: Compiled["make"],
-  keys: Compiled["plan"]["keys"],
-  base: ParallelConfig.ParallelConfig,
+  { config: base, isProgress, keys, make }: Making,
   options: CompileInput
 ): Result.Result<Compiled, GraphValidationError> => {
   const invalid: Array<GraphProblem> = []
@@ -36,8 +44,9 @@ export const compile = (
   }
 
   const reader = new OptionReader("compile")
-  reader.known("", options, ["parallel", "maxSteps"])
+  reader.known("", options, ["parallel", "maxSteps", "callbacks"])
   const maxSteps = options.maxSteps === "unbounded" ? Infinity : reader.integer("maxSteps", options.maxSteps, 1)
+  const callbacks = FlowCallbacks.fromGiven(options.callbacks, reader)
   for (const error of reader.problems) invalid.push({ code: "InvalidConfig", nodes: [], message: error.message })
   const config = ParallelConfig.merge(
     base,
@@ -62,12 +71,15 @@ export const compile = (
       ...linked,
       keys,
       maxSteps: maxSteps ?? defaultMaxSteps,
+      isProgress,
       config,
       resolved: ParallelConfig.resolve(config)
     },
     make,
+    callbacks,
     registry: CircuitBreakerRegistry.makeUnsafe(),
-    circuits
+    circuits,
+    metrics: new Map()
   })
 }
 

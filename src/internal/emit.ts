@@ -1,16 +1,20 @@
 /**
- * The spine: the one place where what happens in a run becomes an event.
+ * The spine: the one place where what happens in a run becomes an event, a span's event, a metric.
  *
- * Each function here first asks whether anybody listens; without a listener no event is built.
+ * Without a listener no event is built.
  */
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
+import * as Exit from "effect/Exit"
+import type { Transition } from "../CircuitBreakerRegistry.ts"
 import type { CircuitOpenError } from "../GraphError.ts"
 import type * as GraphEvent from "../GraphEvent.ts"
+import * as GraphMetrics from "../GraphMetrics.ts"
 import type { Any as AnyResult } from "../ParallelFlowResult.ts"
 import type { Flow, Line, Run } from "./cells.ts"
 import { errorMessage, errorType, primaryError } from "./describe.ts"
 import type { PlanNode, State } from "./plan.ts"
+import { endSpan, spanEvent } from "./span.ts"
 
 const base = (run: Run) => ({ runId: run.runId, graph: run.plan.name, at: run.clock.currentTimeMillisUnsafe() })
 
@@ -65,54 +69,73 @@ export const fanInCompleted = (line: Line, node: PlanNode): void => {
   line.run.emit({ _tag: "FanInCompleted", ...onNode(line, node) })
 }
 
+export const nodeProgress = (line: Line, node: PlanNode, value: unknown): void => {
+  if (line.run.emit === undefined || line.muted || line.ended) return
+  line.run.emit({ _tag: "NodeProgress", ...onNode(line, node), value })
+}
+
 const onFlow = (flow: Flow) => ({ ...base(flow.run), branch: flow.branch, fanIn: flow.edge.fanIn.name })
 
 const onAttempt = (flow: Flow) => ({ ...onFlow(flow), attempt: flow.attempts, scope: "flow" as const })
 
-export const flowStarted = (flow: Flow): void =>
+export const flowStarted = (flow: Flow): void => {
+  flow.run.metricsOf(flow.branch).started(flow.run.context)
   flow.run.emit?.({ _tag: "FlowStarted", ...onFlow(flow), state: flow.state })
+}
 
-export const flowCompleted = (flow: Flow, result: AnyResult): void =>
-  flow.run.emit?.({ _tag: "FlowCompleted", ...onFlow(flow), result })
+export const flowCompleted = (flow: Flow, result: AnyResult): void => {
+  const { run, span } = flow
+  run.metricsOf(flow.branch).ended(run.context, result._tag, result.attempts > 0 ? result.timingMs / 1000 : undefined)
+  if (span !== undefined) {
+    span.attribute("flow.outcome", result._tag)
+    span.attribute("flow.retry_count", result.retryCount)
+    if (result.circuitState !== undefined) span.attribute("circuit.state", result.circuitState)
+    endSpan(run, span, result.success ? Exit.void : Exit.failCause(result.cause))
+  }
+  run.emit?.({ _tag: "FlowCompleted", ...onFlow(flow), result })
+}
 
-export const flowRejected = (flow: Flow, error: CircuitOpenError): void =>
+export const flowRejected = (flow: Flow, { circuitState: state, key, retryAfter }: CircuitOpenError): void => {
+  spanEvent(flow.run, flow.span, "rejected", { "circuit.key": key, "circuit.state": state })
   flow.run.emit?.({
     _tag: "FlowRejected",
     ...onFlow(flow),
-    circuit: { key: error.key, state: error.circuitState, retryAfterMs: Duration.toMillis(error.retryAfter) }
+    circuit: { key, state, retryAfterMs: Duration.toMillis(retryAfter) }
   })
+}
 
 export const attemptStarted = (flow: Flow): void => flow.run.emit?.({ _tag: "AttemptStarted", ...onAttempt(flow) })
 
 export const attemptSucceeded = (flow: Flow, timingMs: number): void =>
   flow.run.emit?.({ _tag: "AttemptSucceeded", ...onAttempt(flow), timingMs })
 
-export const attemptFailed = (flow: Flow, cause: Cause.Cause<unknown>, state: State, timingMs: number): void => {
-  if (flow.run.emit === undefined) return
-  flow.run.emit({ _tag: "AttemptFailed", ...onAttempt(flow), ...withError(cause), state, timingMs })
-}
+export const attemptFailed = (flow: Flow, cause: Cause.Cause<unknown>, state: State, timingMs: number): void =>
+  flow.run.emit?.({ _tag: "AttemptFailed", ...onAttempt(flow), ...withError(cause), state, timingMs })
 
-export const flowTimedOut = (flow: Flow, timeoutMs: number, timeoutKind: "attempt" | "total", state: State): void =>
+export const flowTimedOut = (flow: Flow, timeoutMs: number, timeoutKind: "attempt" | "total", state: State): void => {
+  spanEvent(flow.run, flow.span, "timeout", {
+    "flow.attempt": flow.attempts,
+    "timeout.ms": timeoutMs,
+    "timeout.kind": timeoutKind
+  })
   flow.run.emit?.({ _tag: "FlowTimedOut", ...onAttempt(flow), timeoutMs, timeoutKind, state })
+}
 
 export const attemptInterrupted = (flow: Flow): void =>
   flow.run.emit?.({ _tag: "AttemptInterrupted", ...onAttempt(flow) })
 
-export const retryScheduled = (flow: Flow, delayMs: number, error: string, type: string, state: State): void =>
-  flow.run.emit?.({ _tag: "RetryScheduled", ...onAttempt(flow), delayMs, error, errorType: type, state })
-
-export const circuitStateChanged = (
-  flow: Flow,
-  transition: {
-    readonly key: string
-    readonly from: "CLOSED" | "OPEN" | "HALF_OPEN"
-    readonly to: "CLOSED" | "OPEN" | "HALF_OPEN"
-  }
-): void =>
-  flow.run.emit?.({
-    _tag: "CircuitStateChanged",
-    ...onFlow(flow),
-    key: transition.key,
-    from: transition.from,
-    to: transition.to
+export const retryScheduled = (flow: Flow, delayMs: number, error: string, type: string, state: State): void => {
+  flow.run.metricsOf(flow.branch).retried(flow.run.context)
+  spanEvent(flow.run, flow.span, "retry", {
+    "flow.attempt": flow.attempts,
+    "retry.delay_ms": delayMs,
+    "error.message": error
   })
+  flow.run.emit?.({ _tag: "RetryScheduled", ...onAttempt(flow), delayMs, error, errorType: type, state })
+}
+
+export const circuitStateChanged = (flow: Flow, { from, key, to }: Transition): void => {
+  GraphMetrics.circuitChanged(flow.run.context, key, to)
+  spanEvent(flow.run, flow.span, "circuit", { "circuit.key": key, "circuit.from": from, "circuit.to": to })
+  flow.run.emit?.({ _tag: "CircuitStateChanged", ...onFlow(flow), key, from, to })
+}

@@ -28,10 +28,10 @@ const flags = new Map([
 ])
 
 const word: Kind = { read: (text) => text }
-const words: Kind = { ...word, list: true }
+const words: Kind = { ...word, list: true, hint: "; write names with commas between" }
 const flag: Kind = { read: (text) => flags.get(String(text)) ?? text }
 const number: Kind = { read: (text) => /^[+-]?\d+(\.\d+)?$/.test(String(text)) ? Number(text) : text }
-const duration: Kind = { ...number, hint: `, such as "2 seconds" or a number of milliseconds` }
+const duration: Kind = { ...number, hint: `; write durations as "2 seconds" or as milliseconds` }
 
 const kinds: Readonly<Record<string, Kind>> = {
   timeout: duration,

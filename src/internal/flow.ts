@@ -20,7 +20,7 @@ import { type End, type Flow, Line, type Outcome } from "./cells.ts"
 import { errorMessage, errorType, primaryError } from "./describe.ts"
 import * as Emit from "./emit.ts"
 import { failureCause, resultOf, settle } from "./settle.ts"
-import { endSpan, spanEvent, startSpan, within } from "./span.ts"
+import { endSpan, startSpan, within } from "./span.ts"
 import { monotonicMs } from "./time.ts"
 import { withCircuit } from "./withCircuit.ts"
 import { attemptLimit } from "./withDeadline.ts"
@@ -86,6 +86,7 @@ const attempt = (flow: Flow): void => {
     Emit.flowStarted(flow)
   }
   if (flow.transition !== undefined) Emit.circuitStateChanged(flow, flow.transition)
+  flow.transition = undefined
   Emit.attemptStarted(flow)
   const span = startSpan(run, flow.context, "StateGraph.attempt", {
     "flow.branch": flow.branch,
@@ -125,11 +126,6 @@ const report = (flow: Flow, line: Line, end: End, timingMs: number): void => {
   flow.errors = errors.slice(dropped)
   flow.errorsDropped += dropped
   if (end._tag !== "Limit") return Emit.attemptFailed(flow, cause, line.state, timingMs)
-  spanEvent(flow.run, flow.span, "timeout", {
-    "flow.attempt": flow.attempts,
-    "timeout.ms": end.limitMs,
-    "timeout.kind": end.kind
-  })
   Emit.flowTimedOut(flow, end.limitMs, end.kind, line.state)
 }
 

@@ -7,14 +7,17 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Predicate from "effect/Predicate"
+import * as References from "effect/References"
+import * as Scope from "effect/Scope"
 import { InvalidUpdateError } from "../GraphError.ts"
 import { CurrentNode, type NodeContext } from "../NodeContext.ts"
 import type { Any as AnyResult } from "../ParallelFlowResult.ts"
-import type { Flow, Line } from "./cells.ts"
+import type { Line } from "./cells.ts"
+import * as Emit from "./emit.ts"
 import type { NodeFunction, PlanNode, State } from "./plan.ts"
 
-/** What a node or condition is told. A plain object, but for the key, which is built when asked for. */
-class Ctx implements NodeContext {
+/** What a node or condition is told. A plain object, but for what is built when asked for. */
+class Ctx implements NodeContext<undefined, unknown> {
   readonly graph: string
   readonly node: string
   readonly runId: string
@@ -23,7 +26,8 @@ class Ctx implements NodeContext {
   readonly attempt: number
   readonly item: undefined = undefined
   readonly index: number | undefined = undefined
-  readonly #flow: Flow | undefined
+  readonly #line: Line
+  readonly #node: PlanNode
   readonly #visit: number
   constructor(line: Line, node: PlanNode) {
     const { flow, run } = line
@@ -33,11 +37,15 @@ class Ctx implements NodeContext {
     this.thread = run.thread
     this.branch = flow?.branch
     this.attempt = line.attempt
-    this.#flow = flow
+    this.#line = line
+    this.#node = node
     this.#visit = line.visitsOf(node)
   }
   get idempotencyKey(): string {
-    return `${this.runId}/${this.#flow?.round ?? ""}${this.node}#${this.#visit}`
+    return `${this.runId}/${this.#line.flow?.round ?? ""}${this.node}#${this.#visit}`
+  }
+  get emit(): (value: unknown) => Effect.Effect<void> {
+    return (value) => Effect.suspend(() => progress(this.#line, this.#node, value))
   }
 }
 
@@ -49,7 +57,17 @@ class FanInCtx extends Ctx {
   }
 }
 
-export const contextOf = (line: Line, node: PlanNode, results: ReadonlyArray<AnyResult> | undefined): NodeContext =>
+const progress = (line: Line, node: PlanNode, value: unknown): Effect.Effect<void> => {
+  const { emit, plan } = line.run
+  if (emit === undefined) return Effect.void
+  if (plan.isProgress?.(value) === false) {
+    return Effect.logWarning(`node "${node.name}" emitted a value that is no progress of graph "${plan.name}": dropped`)
+  }
+  Emit.nodeProgress(line, node, value)
+  return Effect.void
+}
+
+export const contextOf = (line: Line, node: PlanNode, results: ReadonlyArray<AnyResult> | undefined): Ctx =>
   results === undefined ? new Ctx(line, node) : new FanInCtx(line, node, results)
 
 /** What user code has come to: an end, or a fiber that still runs. */
@@ -59,20 +77,38 @@ export type Returned = Exit.Exit<unknown, unknown> | Fiber.Fiber<unknown, unknow
  * Calls user code. What it returns at once needs no fiber; an Effect gets its own, with its own scope, so that what it
  * opens and forks ends with it.
  */
-export const call = (context: Context.Context<never>, ctx: NodeContext, run: NodeFunction, state: State): Returned => {
+export const call = (
+  line: Line,
+  context: Context.Context<never>,
+  ctx: Line["ctx"] & {},
+  run: NodeFunction
+): Returned => {
   let returned: unknown
   try {
-    returned = run(state, ctx)
+    returned = run(line.state, ctx)
   } catch (defect) {
     return Exit.die(defect)
   }
   if (!Effect.isEffect(returned)) return Exit.succeed(returned)
   if (Exit.isExit(returned)) return returned
-  const fiber = Effect.runForkWith(Context.add(context, CurrentNode, ctx))(
-    Effect.scoped(returned as Effect.Effect<unknown, unknown>)
+  // What `Effect.scoped` does, with one context instead of two: most of what a waiting flow costs is here.
+  const scope = Scope.makeUnsafe()
+  const services = context.pipe(
+    Context.add(CurrentNode, ctx),
+    Context.add(Scope.Scope, scope),
+    Context.add(References.CurrentLogAnnotations, annotations(line, ctx.node))
+  )
+  const fiber = Effect.runForkWith(services)(
+    Effect.onExit(returned as Effect.Effect<unknown, unknown>, (exit) => Scope.closeUnsafe(scope, exit) ?? Effect.void)
   )
   return fiber.pollUnsafe() ?? fiber
 }
+
+/** What logs inside of a node say beside their message. */
+const annotations = ({ attempt, flow, run }: Line, node: string): Readonly<Record<string, unknown>> =>
+  flow === undefined
+    ? { ...run.annotations, node }
+    : { ...run.annotations, branch: flow.branch, node, attempt }
 
 /** Merges an update into the state, or says why it is none. */
 export const merge = (line: Line, node: PlanNode, update: unknown): State | InvalidUpdateError => {

@@ -82,6 +82,8 @@ export interface Plan {
   /** Keys of the state; `true`: the key may be unset. */
   readonly keys: ReadonlyMap<string, { readonly optional: boolean }>
   readonly maxSteps: number
+  /** Whether a value is one of the graph's progress values; absent: everything is. */
+  readonly isProgress: ((value: unknown) => boolean) | undefined
   /** `make` and `compile`, merged. */
   readonly config: ParallelConfig.ParallelConfig
   readonly resolved: ParallelConfig.Resolved

@@ -8,15 +8,20 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Random from "effect/Random"
+import * as References from "effect/References"
 import * as Result from "effect/Result"
 import * as SchemaIssue from "effect/SchemaIssue"
 import * as CircuitBreakerRegistry from "../CircuitBreakerRegistry.ts"
-import { type InvalidConfigError, InvalidInputError } from "../GraphError.ts"
+import * as FlowCallbacks from "../FlowCallbacks.ts"
+import { type CallbackError, type InvalidConfigError, InvalidInputError } from "../GraphError.ts"
 import type * as GraphEvent from "../GraphEvent.ts"
+import * as GraphMetrics from "../GraphMetrics.ts"
 import * as ParallelConfig from "../ParallelConfig.ts"
 import { cut, drain, supervise } from "./attempt.ts"
+import { Callbacks } from "./callbacks.ts"
 import { type End, interrupted, Line, type Run } from "./cells.ts"
 import * as Emit from "./emit.ts"
+import { OptionReader } from "./option.ts"
 import type { Plan, PlanEdge, State } from "./plan.ts"
 import { endSpan, startSpan, within } from "./span.ts"
 import { walk } from "./walk.ts"
@@ -26,15 +31,19 @@ export interface Compiled {
   readonly plan: Plan
   /** The state schema's constructor. */
   readonly make: (input: unknown) => Effect.Effect<State, SchemaIssue.Issue>
+  readonly callbacks: ReadonlyArray<FlowCallbacks.FlowCallbacks<unknown, CallbackError>>
   /** Used when the context holds no registry. */
   readonly registry: CircuitBreakerRegistry.Service
   /** Which circuit each branch uses, as far as known: from the plan, and from the runs so far. */
   readonly circuits: Map<string, string>
+  /** Metrics by branch, made when first needed. */
+  readonly metrics: Map<string, GraphMetrics.BranchMetrics>
 }
 
 export interface RunOptions {
   readonly runId?: string | undefined
   readonly parallel?: ParallelConfig.Input | undefined
+  readonly callbacks?: FlowCallbacks.Given<unknown, CallbackError> | undefined
 }
 
 type Emitter = ((event: GraphEvent.Any) => void) | undefined
@@ -45,11 +54,11 @@ export const execute = (
   options: RunOptions | undefined,
   emit: Emitter
 ): Effect.Effect<State, unknown> =>
-  Effect.flatMap(prepare(compiled, input, options), ([state, runId, configs]) =>
-    Effect.withFiber((fiber) => {
-      const run = makeRun(compiled, fiber, runId, configs, emit)
-      return begin(run, fiber.context, state)
-    }))
+  Effect.flatMap(
+    prepare(compiled, input, options),
+    ([state, runId, configs]) =>
+      Effect.withFiber((fiber) => begin(makeRun(compiled, fiber, runId, configs, emit), state))
+  )
 
 /** Everything that can be refused, before any node runs. */
 const prepare = (
@@ -58,7 +67,7 @@ const prepare = (
   options: RunOptions | undefined
 ): Effect.Effect<readonly [State, string, Configs], InvalidInputError | InvalidConfigError> =>
   Effect.flatMap(
-    configsOf(compiled.plan, options?.parallel),
+    configsOf(compiled.plan, options),
     (configs) =>
       Effect.flatMap(checked(compiled, input), (state) =>
         options?.runId === undefined
@@ -83,24 +92,31 @@ const hex = (n: number): string => Math.abs(n).toString(16).padStart(14, "0").sl
 
 /** The configs of one run: the plan's own, unless a layer or the run's options say more. */
 interface Configs {
+  readonly watching: ReadonlyArray<FlowCallbacks.FlowCallbacks<unknown, CallbackError>>
   readonly config: ParallelConfig.Resolved
   readonly configOf: (edge: PlanEdge) => ParallelConfig.Resolved
 }
 
-const configsOf = (plan: Plan, given: ParallelConfig.Input | undefined): Effect.Effect<Configs, InvalidConfigError> =>
+const configsOf = (plan: Plan, options: RunOptions | undefined): Effect.Effect<Configs, InvalidConfigError> =>
   Effect.withFiber((fiber) => {
+    const reader = new OptionReader(`run of graph "${plan.name}"`)
+    const watching = FlowCallbacks.fromGiven(options?.callbacks, reader)
+    if (options !== undefined) reader.known("", options, ["runId", "parallel", "callbacks"])
+    if (reader.problems[0] !== undefined) return Effect.fail(reader.problems[0])
+    const given = options?.parallel
     const layer = fiber.getRef(ParallelConfig.CurrentConfig)
     const override = fiber.getRef(ParallelConfig.CurrentOverride)
     if (given === undefined && layer === ParallelConfig.empty && override === ParallelConfig.empty) {
-      return Effect.succeed({ config: plan.resolved, configOf: (edge) => edge.resolved })
+      return Effect.succeed({ watching, config: plan.resolved, configOf: (edge) => edge.resolved })
     }
     const parsed = given === undefined
       ? Result.succeed(ParallelConfig.empty)
-      : ParallelConfig.parse(given, `run of graph "${plan.name}"`)
+      : ParallelConfig.parse(given, reader.source)
     if (Result.isFailure(parsed)) return Effect.fail(parsed.failure[0]!)
     const below = ParallelConfig.merge(layer, plan.config, parsed.success)
     const cache = new Map<PlanEdge, ParallelConfig.Resolved>()
     return Effect.succeed({
+      watching,
       config: ParallelConfig.resolve(ParallelConfig.merge(below, override)),
       configOf: (edge) => {
         let resolved = cache.get(edge)
@@ -120,44 +136,92 @@ const makeRun = (
   compiled: Compiled,
   fiber: Fiber.Fiber<unknown, unknown>,
   runId: string,
-  configs: Configs,
-  emit: Emitter
-): Run => ({
-  plan: compiled.plan,
-  runId,
-  thread: undefined,
-  clock: fiber.getRef(Clock.Clock),
-  tracing: fiber.cache.tracerEnabled,
-  registry: registryOf(compiled, fiber.context),
-  emit,
-  ...configs,
-  useCircuit: (branch, key) => compiled.circuits.set(branch, key),
-  walk,
-  cut
-})
+  { watching, ...configs }: Configs,
+  listener: Emitter
+): Run => {
+  const { plan } = compiled
+  const clock = fiber.getRef(Clock.Clock)
+  const { context } = fiber
+  const callbacks = watchers(compiled, watching, { graph: plan.name, runId, clock, context })
+  return {
+    plan,
+    runId,
+    thread: undefined,
+    clock,
+    tracing: fiber.cache.tracerEnabled,
+    registry: registryOf(compiled, context),
+    emit: both(callbacks?.offer, listener),
+    callbacks,
+    ...configs,
+    metricsOf: (branch) => metricsOf(compiled, branch),
+    context,
+    annotations: { ...fiber.getRef(References.CurrentLogAnnotations), graph: plan.name, runId },
+    useCircuit: (branch, key) => compiled.circuits.set(branch, key),
+    walk,
+    cut
+  }
+}
+
+/** Those of layers, of `compile` and of the run, in this order; absent when there are none. */
+const watchers = (
+  { callbacks }: Compiled,
+  watching: Configs["watching"],
+  around: ConstructorParameters<typeof Callbacks>[0]
+): Callbacks | undefined => {
+  const layered = Context.get(around.context, FlowCallbacks.CurrentCallbacks)
+  const own = [...callbacks, ...watching].map((callbacks) => ({ callbacks, services: undefined }))
+  return layered.length + own.length === 0 ? undefined : new Callbacks(around, [...layered, ...own])
+}
+
+const both = (first: Emitter, second: Emitter): Emitter =>
+  first === undefined ? second : second === undefined ? first : (event) => {
+    first(event)
+    second(event)
+  }
+
+const metricsOf = ({ metrics, plan }: Compiled, branch: string): GraphMetrics.BranchMetrics => {
+  let known = metrics.get(branch)
+  if (known === undefined) metrics.set(branch, known = new GraphMetrics.BranchMetrics(plan.name, branch))
+  return known
+}
 
 /** Runs the main line to its end. Interrupting it interrupts every flow, and waits for them as long as `grace` allows. */
-const begin = (run: Run, context: Context.Context<never>, state: State): Effect.Effect<State, unknown> =>
+const begin = (run: Run, state: State): Effect.Effect<State, unknown> =>
   Effect.callback((resume) => {
-    const span = startSpan(run, context, "StateGraph.run", { "graph.name": run.plan.name, "graph.run_id": run.runId })
-    const main = new Line(run, undefined, 1, within(context, span), span, state, run.plan.start)
+    const span = startSpan(run, run.context, "StateGraph.run", { "graph.run_id": run.runId })
+    const main = new Line(run, undefined, 1, within(run.context, span), span, state, run.plan.start)
+    let stopped: End | undefined
     let finished: Exit.Exit<State, unknown> | undefined
     let onFinished: (exit: Exit.Exit<State, unknown>) => void = (exit) => resume(exit)
     const finish = (end: End): void => {
-      finished = exitOf(end)
+      finished = exitOf(stopped ?? end)
+      if (Exit.isSuccess(finished) && run.callbacks?.raised !== undefined) finished = Exit.fail(run.callbacks.raised)
       endSpan(run, span, finished)
       if (Exit.isSuccess(finished)) Emit.graphCompleted(run, finished.value)
       else Emit.graphFailed(run, finished.cause)
       onFinished(finished)
     }
     Emit.graphStarted(run, state)
-    supervise(main, undefined, (_line, end) => drain(main, run.config.graceMs, () => finish(end)))
-    return Effect.callback<void>((stopped) => {
-      if (finished !== undefined) return stopped(Effect.void)
-      onFinished = () => stopped(Effect.void)
-      cut(main, interrupted("the run was interrupted"))
+    supervise(main, undefined, (_line, end) =>
+      drain(main, run.config.graceMs, () =>
+        lastCalls(run, end, () => finish(end))))
+    return Effect.callback<void>((done) => {
+      if (finished !== undefined) {
+        return done(Effect.void)
+      }
+      onFinished = () =>
+        done(Effect.void)
+      stopped = interrupted("the run was interrupted")
+      cut(main, stopped)
+      run.callbacks?.hurry(run.config.graceMs)
     })
   })
+
+/** Waits for callbacks that have not been told all: after success as long as one call may take, else for `grace`. */
+const lastCalls = ({ callbacks, config }: Run, end: End, done: () => void): void => {
+  if (callbacks === undefined) return done()
+  callbacks.drain(Exit.isSuccess(exitOf(end)) ? callbacks.limitMs : config.graceMs, done)
+}
 
 const exitOf = (end: End): Exit.Exit<State, unknown> => {
   switch (end._tag) {

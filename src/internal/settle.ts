@@ -8,7 +8,6 @@ import * as ParallelFlowResult from "../ParallelFlowResult.ts"
 import type { End, Flow, Line, Outcome } from "./cells.ts"
 import { errorMessage, errorType, primaryError, traceback } from "./describe.ts"
 import * as Emit from "./emit.ts"
-import { endSpan } from "./span.ts"
 
 type Any = ParallelFlowResult.Any
 
@@ -171,7 +170,6 @@ export const settle = (flow: Flow, result: Any): void => {
   flow.result = result
   const { join, owner } = flow
   join.pending--
-  endSpan(flow.run, flow.span, result.success ? Exit.void : Exit.failCause(result.cause))
   Emit.flowCompleted(flow, result)
   if (!result.success && flow.config.failFast && !owner.ended) {
     const settled = join.flows.flatMap((other) => other !== flow && other.result !== undefined ? [other.result] : [])

@@ -9,12 +9,16 @@ import type { Run } from "./cells.ts"
 
 /** A started span under the one in `context`; absent when tracing is off. */
 export const startSpan = (
-  run: Pick<Run, "tracing">,
+  run: Pick<Run, "tracing" | "plan">,
   context: Context.Context<never>,
   name: string,
   attributes: Record<string, unknown>
 ): Tracer.Span | undefined =>
-  run.tracing ? Effect.runSyncWith(context)(Effect.makeSpan(name, { attributes })) : undefined
+  run.tracing
+    ? Effect.runSyncWith(context)(
+      Effect.makeSpan(name, { attributes: { "graph.name": run.plan.name, ...attributes } })
+    )
+    : undefined
 
 export const within = (context: Context.Context<never>, span: Tracer.Span | undefined): Context.Context<never> =>
   span === undefined ? context : Context.add(context, Tracer.ParentSpan, span)

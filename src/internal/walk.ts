@@ -44,7 +44,8 @@ const step = (line: Line): boolean => {
   const at = line.position
   if (at === END || at === line.flow?.edge.fanIn) return finish(line)
   if (at.kind === "start") return depart(line, at)
-  const { maxSteps } = line.run.plan
+  const { callbacks, plan: { maxSteps } } = line.run
+  if (callbacks?.raised !== undefined && line.flow === undefined) return fail(line, callbacks.raised)
   if (line.steps >= maxSteps) {
     return fail(
       line,
@@ -73,8 +74,12 @@ const enter = (line: Line, node: PlanNode, results: ReadonlyArray<AnyResult> | u
   const { run } = node
   if (run === undefined) return complete(line, node, undefined)
   const ctx = line.ctx = contextOf(line, node, results)
-  line.runningSpan = startSpan(line.run, line.context, "StateGraph.node", { "node.name": node.name })
-  return after(line, call(within(line.context, line.runningSpan), ctx, run, line.state), node, arrive)
+  const { context, flow } = line
+  line.runningSpan = startSpan(line.run, context, "StateGraph.node", {
+    "node.name": node.name,
+    ...(flow === undefined ? {} : { "flow.branch": flow.branch, "flow.attempt": line.attempt })
+  })
+  return after(line, call(line, within(context, line.runningSpan), ctx, run), node, arrive)
 }
 
 type Next = (line: Line, node: PlanNode, exit: Exit.Exit<unknown, unknown>) => boolean
@@ -135,7 +140,7 @@ const depart = (line: Line, node: PlanNode): boolean => {
     case "Condition": {
       if (line.ended) return false
       const ctx = line.ctx?.node === node.name ? line.ctx : contextOf(line, node, undefined)
-      return after(line, call(line.context, ctx, way.decide, line.state), node, decided)
+      return after(line, call(line, line.context, ctx, way.decide), node, decided)
     }
   }
 }

@@ -4,7 +4,6 @@
 import * as Effect from "effect/Effect"
 import type { Flow, Limit } from "./cells.ts"
 import * as Emit from "./emit.ts"
-import { spanEvent } from "./span.ts"
 import { monotonicMs, startDeadline } from "./time.ts"
 
 /** Milliseconds until the flow's deadline; `Infinity` without one, or before the first attempt. */
@@ -57,10 +56,5 @@ const ended = (flow: Flow, how: "OutOfTime" | "Cancelled"): void => {
   flow.endedAt = monotonicMs(flow.run.clock)
   if (how === "Cancelled") return
   const limitMs = flow.config.totalTimeoutMs
-  spanEvent(flow.run, flow.span, "timeout", {
-    "flow.attempt": flow.attempts,
-    "timeout.ms": limitMs,
-    "timeout.kind": "total"
-  })
   Emit.flowTimedOut(flow, limitMs, "total", flow.line?.state ?? flow.state)
 }

@@ -12,7 +12,6 @@ import type { Flow, Outcome } from "./cells.ts"
 import { errorMessage, errorType, primaryError } from "./describe.ts"
 import * as Emit from "./emit.ts"
 import { failureCause } from "./settle.ts"
-import { spanEvent } from "./span.ts"
 import { startTimer } from "./time.ts"
 import { park } from "./withDeadline.ts"
 
@@ -28,6 +27,7 @@ export const withRetry = (self: Effect.Effect<Outcome>, flow: Flow, retry: Retry
       const again: Effect.Effect<Outcome> = Effect.flatMap(self, (outcome) => {
         const error = failureOf(flow, outcome)
         if (error === undefined) return Effect.succeed(outcome)
+        if (flow.cancelled !== undefined) return Effect.succeed<Outcome>({ _tag: "Cancelled" })
         return Effect.flatMap(
           next(error.value, flow.attempts),
           (delayMs) => delayMs === undefined ? Effect.succeed(outcome) : wait(flow, error.value, delayMs, again)
@@ -47,14 +47,7 @@ const failureOf = (flow: Flow, outcome: Outcome): { readonly value: unknown } | 
 
 const wait = (flow: Flow, error: unknown, delayMs: number, again: Effect.Effect<Outcome>): Effect.Effect<Outcome> => {
   const message = errorMessage(error)
-  if (flow.cancelled === undefined) {
-    Emit.retryScheduled(flow, delayMs, message, errorType(error), flow.line!.state)
-    spanEvent(flow.run, flow.span, "retry", {
-      "flow.attempt": flow.attempts,
-      "retry.delay_ms": delayMs,
-      "error.message": message
-    })
-  }
+  Emit.retryScheduled(flow, delayMs, message, errorType(error), flow.line!.state)
   const logged = Effect.logWarning(
     `retry of flow "${flow.branch}" after attempt ${flow.attempts} in ${delayMs} ms: ${message}`
   ).pipe(
@@ -78,7 +71,13 @@ const nextDelay = (retry: Retry): Effect.Effect<NextDelay> =>
   retry._tag === "Policy" ? Effect.succeed(byPolicy(retry.policy)) : bySchedule(retry.schedule)
 
 const byPolicy = (policy: RetryPolicy.RetryPolicy): NextDelay => (error, attempt) => {
-  if (attempt > policy.maxRetries || !RetryPolicy.retries(policy, error)) return Effect.succeed(undefined)
+  if (attempt > policy.maxRetries) return Effect.succeed(undefined)
+  try {
+    if (!RetryPolicy.retries(policy, error)) return Effect.succeed(undefined)
+  } catch (defect) {
+    // The flow keeps its own error: a predicate that throws is no reason to lose it.
+    return Effect.as(Effect.logWarning("retryOn threw, so the flow is not retried", defect), undefined)
+  }
   return policy.jitter === 0
     ? Effect.succeed(Duration.toMillis(RetryPolicy.delay(policy, attempt)))
     : Effect.map(Random.next, (random) => Duration.toMillis(RetryPolicy.jittered(policy, attempt, random)))

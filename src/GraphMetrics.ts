@@ -1,0 +1,157 @@
+/**
+ * The metrics of all graphs, through Effect's `Metric`, so that any exporter shows them.
+ *
+ * @since 0.1.0
+ */
+import type * as Context from "effect/Context"
+import * as Metric from "effect/Metric"
+import type { CircuitState } from "./CircuitBreaker.ts"
+
+/**
+ * Flows that ended, by graph, branch and outcome (`Success`, `Failure`, `Timeout`, `Rejected`, `Interrupted`). Branches
+ * are named without item keys.
+ *
+ * @category metrics
+ * @since 0.1.0
+ */
+export const flows = Metric.counter("stategraph_flows_total", { description: "Flows that ended", incremental: true })
+
+/**
+ * Seconds from the start of a flow's first attempt to the end of its last, by graph, branch and outcome. Flows that never
+ * started are not in it.
+ *
+ * @category metrics
+ * @since 0.1.0
+ */
+export const flowDuration = Metric.histogram("stategraph_flow_duration_seconds", {
+  description: "Duration of flows in seconds",
+  boundaries: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60]
+})
+
+/**
+ * Retries that were scheduled, by graph and branch.
+ *
+ * @category metrics
+ * @since 0.1.0
+ */
+export const retries = Metric.counter("stategraph_retries_total", {
+  description: "Scheduled retries",
+  incremental: true
+})
+
+/**
+ * Flows that have started and not ended, by graph.
+ *
+ * @category metrics
+ * @since 0.1.0
+ */
+export const flowsInFlight = Metric.gauge("stategraph_flows_in_flight", { description: "Flows that run now" })
+
+/**
+ * State of each circuit by key: 0 is CLOSED, 1 is HALF_OPEN, 2 is OPEN.
+ *
+ * @category metrics
+ * @since 0.1.0
+ */
+export const circuitState = Metric.gauge("stategraph_circuit_state", {
+  description: "State of a circuit: 0 CLOSED, 1 HALF_OPEN, 2 OPEN"
+})
+
+/**
+ * Changes of circuits, by key and state they changed to.
+ *
+ * @category metrics
+ * @since 0.1.0
+ */
+export const circuitTransitions = Metric.counter("stategraph_circuit_transitions_total", {
+  description: "State changes of circuits",
+  incremental: true
+})
+
+/**
+ * Calls of hooks that failed, took too long, or had not ended when their run did, by graph and callback object.
+ *
+ * @category metrics
+ * @since 0.1.0
+ */
+export const callbackFailures = Metric.counter("stategraph_callback_failures_total", {
+  description: "Calls of hooks that failed, took too long, or had not ended when their run did",
+  incremental: true
+})
+
+/**
+ * Work that did not stop within its grace, by graph.
+ *
+ * @category metrics
+ * @since 0.1.0
+ */
+export const abandonedFlows = Metric.counter("stategraph_abandoned_flows", {
+  description: "Lines of execution that did not stop within their grace",
+  incremental: true
+})
+
+/** @internal */
+export const callbackFailed = (
+  context: Context.Context<never>,
+  graph: string,
+  callbacks: string,
+  count: number
+): void => Metric.withAttributes(callbackFailures, { graph, callbacks }).updateUnsafe(count, context)
+
+/** @internal */
+export const abandoned = (context: Context.Context<never>, graph: string): void =>
+  Metric.withAttributes(abandonedFlows, { graph }).updateUnsafe(1, context)
+
+const levels: { readonly [S in CircuitState]: number } = { CLOSED: 0, HALF_OPEN: 1, OPEN: 2 }
+
+/** @internal */
+export const circuitChanged = (context: Context.Context<never>, key: string, to: CircuitState): void => {
+  Metric.withAttributes(circuitState, { key }).updateUnsafe(levels[to], context)
+  Metric.withAttributes(circuitTransitions, { key, to }).updateUnsafe(1, context)
+}
+
+/**
+ * The metrics of one branch, made once: updating them costs little.
+ *
+ * @internal
+ */
+export class BranchMetrics {
+  readonly #retries: Metric.Counter<number>
+  readonly #inFlight: Metric.Gauge<number>
+  readonly #outcomes = new Map<
+    string,
+    { readonly total: Metric.Counter<number>; readonly duration: Metric.Histogram<number> }
+  >()
+  readonly #labels: { readonly graph: string; readonly branch: string }
+
+  constructor(graph: string, branch: string) {
+    this.#labels = { graph, branch }
+    this.#retries = Metric.withAttributes(retries, this.#labels) as Metric.Counter<number>
+    this.#inFlight = Metric.withAttributes(flowsInFlight, { graph }) as Metric.Gauge<number>
+  }
+
+  started(context: Context.Context<never>): void {
+    this.#inFlight.modifyUnsafe(1, context)
+  }
+
+  retried(context: Context.Context<never>): void {
+    this.#retries.updateUnsafe(1, context)
+  }
+
+  /** `seconds` is absent for a flow that never started. */
+  ended(context: Context.Context<never>, outcome: string, seconds: number | undefined): void {
+    let metrics = this.#outcomes.get(outcome)
+    if (metrics === undefined) {
+      const labels = { ...this.#labels, outcome }
+      metrics = {
+        total: Metric.withAttributes(flows, labels) as Metric.Counter<number>,
+        duration: Metric.withAttributes(flowDuration, labels) as Metric.Histogram<number>
+      }
+      this.#outcomes.set(outcome, metrics)
+    }
+    metrics.total.updateUnsafe(1, context)
+    if (seconds === undefined) return
+    metrics.duration.updateUnsafe(seconds, context)
+    this.#inFlight.modifyUnsafe(-1, context)
+  }
+}

@@ -1,0 +1,161 @@
+/**
+ * The builder and the compiled graph as plain classes: their types are told by `StateGraph.ts`.
+ */
+import * as Effect from "effect/Effect"
+import * as Pipeable from "effect/Pipeable"
+import * as Queue from "effect/Queue"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import type * as CircuitBreakerRegistry from "../CircuitBreakerRegistry.ts"
+import { type GraphValidationError, InvalidConfigError } from "../GraphError.ts"
+import type * as GraphEvent from "../GraphEvent.ts"
+import * as ParallelConfig from "../ParallelConfig.ts"
+import { compile, type CompileInput, type Making } from "./compile.ts"
+import { OptionReader } from "./option.ts"
+import { type BuilderData, END, type NodeFunction, START, type State } from "./plan.ts"
+import { type Compiled, execute, registryOf, type RunOptions } from "./run.ts"
+
+interface MakeInput {
+  readonly parallel?: ParallelConfig.Input | undefined
+  readonly progress?: Schema.Top | undefined
+}
+
+/** An empty builder, or what is wrong with its options, thrown. */
+export const begin = (name: string, schema: unknown, options: MakeInput = {}): Builder => {
+  const struct = asStruct(name, schema)
+  const reader = new OptionReader(`StateGraph.make("${name}")`)
+  reader.known("", options, ["parallel", "progress"])
+  const { parallel, progress } = options
+  if (progress !== undefined && !Schema.isSchema(progress)) reader.reject("progress", progress, "a Schema")
+  const parsed = parallel === undefined
+    ? Result.succeed(ParallelConfig.empty)
+    : ParallelConfig.parse(parallel, reader.source)
+  const problems = Result.isFailure(parsed) ? [...reader.problems, ...parsed.failure] : reader.problems
+  if (problems[0] !== undefined) throw problems[0]
+  return new Builder({ name, nodes: [], edges: [], conditionals: [], parallels: [] }, {
+    make: (input) => struct.makeEffect(input as never) as Effect.Effect<State, never>,
+    keys: new Map(Object.entries(struct.fields).map(([key, field]) => [key, { optional: isOptional(field) }])),
+    config: Result.getOrThrow(parsed),
+    isProgress: progress === undefined ? undefined : Schema.is(progress)
+  })
+}
+
+const asStruct = (name: string, schema: unknown): Schema.Struct<Schema.Struct.Fields> => {
+  const refuse = (value: string) => {
+    throw new InvalidConfigError({
+      field: "schema",
+      value,
+      allowed: "a Schema.Struct, or its fields",
+      source: `StateGraph.make("${name}")`
+    })
+  }
+  if (typeof schema === "function" && "fields" in schema && "identifier" in schema) return refuse("a Schema.Class")
+  if (Schema.isSchema(schema)) {
+    return "fields" in schema
+      ? schema as unknown as Schema.Struct<Schema.Struct.Fields>
+      : refuse("another schema")
+  }
+  if (typeof schema !== "object" || schema === null) return refuse(String(schema))
+  return Schema.Struct(schema as Schema.Struct.Fields)
+}
+
+const isOptional = (field: Schema.Constraint): boolean => field.ast.context?.isOptional === true
+
+export class Builder implements Pipeable.Pipeable {
+  readonly #data: BuilderData
+  readonly #making: Making
+  readonly name: string
+  constructor(data: BuilderData, making: Making) {
+    this.#data = data
+    this.#making = making
+    this.name = data.name
+  }
+  pipe() {
+    return Pipeable.pipeArguments(this, arguments)
+  }
+  #with(change: Partial<BuilderData>): Builder {
+    return new Builder({ ...this.#data, ...change }, this.#making)
+  }
+  #addNode(kind: "node" | "fanIn", name: string, run: NodeFunction | undefined): Builder {
+    return this.#with({ nodes: [...this.#data.nodes, { name, kind, run }] })
+  }
+  addNode(name: string, run?: NodeFunction): Builder {
+    return this.#addNode("node", name, run)
+  }
+  addFanInNode(name: string, run?: NodeFunction): Builder {
+    return this.#addNode("fanIn", name, run)
+  }
+  addEdge(from: string, to: string): Builder {
+    return this.#with({ edges: [...this.#data.edges, { from, to }] })
+  }
+  addConditionalEdges(from: string, decide: NodeFunction, targets: Readonly<Record<string, string>>): Builder {
+    return this.#with({ conditionals: [...this.#data.conditionals, { from, decide, targets: { ...targets } }] })
+  }
+  addParallelEdge(
+    from: string,
+    to: string,
+    fanIn: string,
+    config: ParallelConfig.Input & { readonly name?: string | undefined } = {}
+  ): Builder {
+    const { name = to, ...parallel } = config
+    const read = ParallelConfig.parse(parallel, `edge ${from} -> ${to}`)
+    return this.#with({ parallels: [...this.#data.parallels, { from, to, fanIn, name, config: read }] })
+  }
+  setEntryPoint(to: string): Builder {
+    return this.addEdge(START, to)
+  }
+  setFinishPoint(from: string): Builder {
+    return this.addEdge(from, END)
+  }
+  compileResult(options: CompileInput = {}): Result.Result<Graph, GraphValidationError> {
+    return Result.map(compile(this.#data, this.#making, options), (compiled) => new Graph(compiled))
+  }
+  compile(options?: CompileInput): Graph {
+    const compiled = this.compileResult(options)
+    if (Result.isFailure(compiled)) throw compiled.failure
+    return compiled.success
+  }
+}
+
+class Graph implements Pipeable.Pipeable {
+  readonly #compiled: Compiled
+  readonly name: string
+  constructor(compiled: Compiled) {
+    this.#compiled = compiled
+    this.name = compiled.plan.name
+  }
+  pipe() {
+    return Pipeable.pipeArguments(this, arguments)
+  }
+  readonly invoke = (input: unknown, options?: RunOptions): Effect.Effect<State, unknown> =>
+    execute(this.#compiled, input, options, undefined)
+
+  readonly stream = (input: unknown, options?: RunOptions): Stream.Stream<GraphEvent.Any, unknown> =>
+    Stream.callback<GraphEvent.Any, unknown>((queue) =>
+      Effect.matchCauseEffect(
+        execute(this.#compiled, input, options, (event) => {
+          Queue.offerUnsafe(queue, event)
+        }),
+        {
+          onFailure: (cause) => Queue.failCause(queue, cause),
+          onSuccess: () => Queue.end(queue)
+        }
+      )
+    )
+
+  readonly resetCircuit = (branch?: string): Effect.Effect<void> =>
+    Effect.contextWith((context) => {
+      const { circuits } = this.#compiled
+      const keys = branch === undefined
+        ? new Set(circuits.values())
+        : [circuits.get(branch)].filter((key) => key !== undefined)
+      return Effect.forEach(keys, registryOf(this.#compiled, context).reset, { discard: true })
+    })
+
+  get circuitStates(): Effect.Effect<ReadonlyArray<CircuitBreakerRegistry.Snapshot>> {
+    return Effect.contextWith((context) =>
+      Effect.forEach(new Set(this.#compiled.circuits.values()), registryOf(this.#compiled, context).state)
+    )
+  }
+}
