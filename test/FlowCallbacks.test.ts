@@ -212,11 +212,10 @@ describe("callbacks", () => {
       yield* graph.invoke({ n: 1 }, { callbacks: [named("run"), needy("run")] }).pipe(
         Effect.provide(
           FlowCallbacks.layer(needy("inner"), { mergeWithExisting: true }).pipe(
-            Layer.provide(sink("inner"))
+            Layer.provide(sink("inner")),
+            Layer.provideMerge(Layer.merge(FlowCallbacks.layer(named("outer")), sink("program")))
           )
-        ),
-        Effect.provide(FlowCallbacks.layer(named("outer"))),
-        Effect.provide(sink("program"))
+        )
       )
       assert.deepStrictEqual([...seen].sort(), ["compile", "inner:inner", "outer", "program:run", "run"])
     }))
@@ -226,7 +225,7 @@ describe("callbacks", () => {
       const seen: Array<string> = []
       const named = (name: string) =>
         FlowCallbacks.layer(FlowCallbacks.make({ onFlowStart: () => void seen.push(name) }))
-      yield* wide(1).invoke({ n: 1 }).pipe(Effect.provide(named("inner")), Effect.provide(named("outer")))
+      yield* Effect.provide(wide(1).invoke({ n: 1 }), Layer.provideMerge(named("inner"), named("outer")))
       assert.deepStrictEqual(seen, ["inner"])
     }))
 

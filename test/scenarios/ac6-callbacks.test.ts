@@ -67,7 +67,7 @@ describe("AC6 callbacks", () => {
       ["throws", (): void => {
         throw new Error("hook broke")
       }],
-      ["fails", () => Effect.fail(new Error("hook broke"))],
+      ["fails", () => Effect.fail("hook broke")],
       ["dies", () => Effect.die(new Error("hook broke"))]
     ] as const
   ) {
