@@ -7,6 +7,24 @@ import type * as Context from "effect/Context"
 import * as Metric from "effect/Metric"
 import type { CircuitState } from "./CircuitBreaker.ts"
 
+// Series with their labels are made by these, not by `Metric.withAttributes`, which maps the context in every update.
+
+const flowsWith = (attributes?: Metric.Metric.Attributes) =>
+  Metric.counter("stategraph_flows_total", { description: "Flows that ended", incremental: true, attributes })
+
+const flowDurationWith = (attributes?: Metric.Metric.Attributes) =>
+  Metric.histogram("stategraph_flow_duration_seconds", {
+    description: "Duration of flows in seconds",
+    boundaries: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60],
+    attributes
+  })
+
+const retriesWith = (attributes?: Metric.Metric.Attributes) =>
+  Metric.counter("stategraph_retries_total", { description: "Scheduled retries", incremental: true, attributes })
+
+const flowsInFlightWith = (attributes?: Metric.Metric.Attributes) =>
+  Metric.gauge("stategraph_flows_in_flight", { description: "Flows that run now", attributes })
+
 /**
  * Flows that ended, by graph, branch and outcome (`Success`, `Failure`, `Timeout`, `Rejected`, `Interrupted`). Branches
  * are named without item keys.
@@ -14,7 +32,7 @@ import type { CircuitState } from "./CircuitBreaker.ts"
  * @category metrics
  * @since 0.1.0
  */
-export const flows = Metric.counter("stategraph_flows_total", { description: "Flows that ended", incremental: true })
+export const flows: Metric.Counter<number> = flowsWith()
 
 /**
  * Seconds from the start of a flow's first attempt to the end of its last, by graph, branch and outcome. Flows that never
@@ -23,10 +41,7 @@ export const flows = Metric.counter("stategraph_flows_total", { description: "Fl
  * @category metrics
  * @since 0.1.0
  */
-export const flowDuration = Metric.histogram("stategraph_flow_duration_seconds", {
-  description: "Duration of flows in seconds",
-  boundaries: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60]
-})
+export const flowDuration: Metric.Histogram<number> = flowDurationWith()
 
 /**
  * Retries that were scheduled, by graph and branch.
@@ -34,10 +49,7 @@ export const flowDuration = Metric.histogram("stategraph_flow_duration_seconds",
  * @category metrics
  * @since 0.1.0
  */
-export const retries = Metric.counter("stategraph_retries_total", {
-  description: "Scheduled retries",
-  incremental: true
-})
+export const retries: Metric.Counter<number> = retriesWith()
 
 /**
  * Flows that have started and not ended, by graph.
@@ -45,7 +57,7 @@ export const retries = Metric.counter("stategraph_retries_total", {
  * @category metrics
  * @since 0.1.0
  */
-export const flowsInFlight = Metric.gauge("stategraph_flows_in_flight", { description: "Flows that run now" })
+export const flowsInFlight: Metric.Gauge<number> = flowsInFlightWith()
 
 /**
  * State of each circuit by key: 0 is CLOSED, 1 is HALF_OPEN, 2 is OPEN.
@@ -111,47 +123,65 @@ export const circuitChanged = (context: Context.Context<never>, key: string, to:
 }
 
 /**
- * The metrics of one branch, made once: updating them costs little.
+ * The metrics of one graph, whose series are made once: updating them costs little.
  *
  * @internal
  */
-export class BranchMetrics {
-  readonly #retries: Metric.Counter<number>
+export class OfGraph {
+  readonly #graph: string
   readonly #inFlight: Metric.Gauge<number>
-  readonly #outcomes = new Map<
-    string,
-    { readonly total: Metric.Counter<number>; readonly duration: Metric.Histogram<number> }
-  >()
-  readonly #labels: { readonly graph: string; readonly branch: string }
+  readonly #branches = new Map<string, OfBranch>()
 
-  constructor(graph: string, branch: string) {
-    this.#labels = { graph, branch }
-    this.#retries = Metric.withAttributes(retries, this.#labels) as Metric.Counter<number>
-    this.#inFlight = Metric.withAttributes(flowsInFlight, { graph }) as Metric.Gauge<number>
+  constructor(graph: string) {
+    this.#graph = graph
+    this.#inFlight = flowsInFlightWith({ graph })
   }
 
   started(context: Context.Context<never>): void {
     this.#inFlight.modifyUnsafe(1, context)
   }
 
+  branch(branch: string): OfBranch {
+    let known = this.#branches.get(branch)
+    if (known === undefined) {
+      known = new OfBranch(this.#inFlight, { graph: this.#graph, branch })
+      this.#branches.set(branch, known)
+    }
+    return known
+  }
+}
+
+/** @internal */
+export class OfBranch {
+  readonly #inFlight: Metric.Gauge<number>
+  readonly #labels: { readonly graph: string; readonly branch: string }
+  #retries: Metric.Counter<number> | undefined
+  readonly #ends = new Map<
+    string,
+    { readonly total: Metric.Counter<number>; readonly duration: Metric.Histogram<number> }
+  >()
+
+  constructor(inFlight: Metric.Gauge<number>, labels: { readonly graph: string; readonly branch: string }) {
+    this.#inFlight = inFlight
+    this.#labels = labels
+  }
+
   retried(context: Context.Context<never>): void {
+    this.#retries ??= retriesWith(this.#labels)
     this.#retries.updateUnsafe(1, context)
   }
 
   /** `seconds` is absent for a flow that never started. */
   ended(context: Context.Context<never>, outcome: string, seconds: number | undefined): void {
-    let metrics = this.#outcomes.get(outcome)
-    if (metrics === undefined) {
+    let end = this.#ends.get(outcome)
+    if (end === undefined) {
       const labels = { ...this.#labels, outcome }
-      metrics = {
-        total: Metric.withAttributes(flows, labels) as Metric.Counter<number>,
-        duration: Metric.withAttributes(flowDuration, labels) as Metric.Histogram<number>
-      }
-      this.#outcomes.set(outcome, metrics)
+      end = { total: flowsWith(labels), duration: flowDurationWith(labels) }
+      this.#ends.set(outcome, end)
     }
-    metrics.total.updateUnsafe(1, context)
+    end.total.updateUnsafe(1, context)
     if (seconds === undefined) return
-    metrics.duration.updateUnsafe(seconds, context)
+    end.duration.updateUnsafe(seconds, context)
     this.#inFlight.modifyUnsafe(-1, context)
   }
 }

@@ -11,7 +11,7 @@ import type { CircuitState } from "../CircuitBreaker.ts"
 import type * as CircuitBreakerRegistry from "../CircuitBreakerRegistry.ts"
 import type * as GraphError from "../GraphError.ts"
 import type * as GraphEvent from "../GraphEvent.ts"
-import type { BranchMetrics } from "../GraphMetrics.ts"
+import type * as GraphMetrics from "../GraphMetrics.ts"
 import type { NodeContext } from "../NodeContext.ts"
 import type * as ParallelConfig from "../ParallelConfig.ts"
 import type * as ParallelFlowResult from "../ParallelFlowResult.ts"
@@ -30,10 +30,10 @@ export interface Run {
   /** Absent when nobody listens: then no event is even built. */
   readonly emit: ((event: GraphEvent.Any) => void) | undefined
   readonly callbacks: Callbacks | undefined
-  readonly metricsOf: (branch: string) => BranchMetrics
+  readonly metrics: GraphMetrics.OfGraph
   /** The run's services, for metrics and logs. */
   readonly context: Context.Context<never>
-  /** What logs inside nodes say of the run. */
+  /** What logs of the caller say beside their message. */
   readonly annotations: Readonly<Record<string, unknown>>
   readonly config: ParallelConfig.Resolved
   readonly configOf: (edge: PlanEdge) => ParallelConfig.Resolved

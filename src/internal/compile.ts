@@ -6,6 +6,7 @@ import * as CircuitBreaker from "../CircuitBreaker.ts"
 import * as CircuitBreakerRegistry from "../CircuitBreakerRegistry.ts"
 import * as FlowCallbacks from "../FlowCallbacks.ts"
 import { type CallbackError, type GraphProblem, GraphValidationError, type InvalidConfigError } from "../GraphError.ts"
+import * as GraphMetrics from "../GraphMetrics.ts"
 import * as ParallelConfig from "../ParallelConfig.ts"
 import { OptionReader } from "./option.ts"
 import { type BuilderData, link, type ParallelData, type Plan, type PlanEdge } from "./plan.ts"
@@ -79,7 +80,7 @@ export const compile = (
     callbacks,
     registry: CircuitBreakerRegistry.makeUnsafe(),
     circuits,
-    metrics: new Map()
+    metrics: new GraphMetrics.OfGraph(data.name)
   })
 }
 

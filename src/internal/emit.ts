@@ -79,13 +79,17 @@ const onFlow = (flow: Flow) => ({ ...base(flow.run), branch: flow.branch, fanIn:
 const onAttempt = (flow: Flow) => ({ ...onFlow(flow), attempt: flow.attempts, scope: "flow" as const })
 
 export const flowStarted = (flow: Flow): void => {
-  flow.run.metricsOf(flow.branch).started(flow.run.context)
+  flow.run.metrics.started(flow.run.context)
   flow.run.emit?.({ _tag: "FlowStarted", ...onFlow(flow), state: flow.state })
 }
 
 export const flowCompleted = (flow: Flow, result: AnyResult): void => {
   const { run, span } = flow
-  run.metricsOf(flow.branch).ended(run.context, result._tag, result.attempts > 0 ? result.timingMs / 1000 : undefined)
+  run.metrics.branch(flow.branch).ended(
+    run.context,
+    result._tag,
+    result.attempts > 0 ? result.timingMs / 1000 : undefined
+  )
   if (span !== undefined) {
     span.attribute("flow.outcome", result._tag)
     span.attribute("flow.retry_count", result.retryCount)
@@ -125,7 +129,7 @@ export const attemptInterrupted = (flow: Flow): void =>
   flow.run.emit?.({ _tag: "AttemptInterrupted", ...onAttempt(flow) })
 
 export const retryScheduled = (flow: Flow, delayMs: number, error: string, type: string, state: State): void => {
-  flow.run.metricsOf(flow.branch).retried(flow.run.context)
+  flow.run.metrics.branch(flow.branch).retried(flow.run.context)
   spanEvent(flow.run, flow.span, "retry", {
     "flow.attempt": flow.attempts,
     "retry.delay_ms": delayMs,

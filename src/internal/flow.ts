@@ -19,8 +19,8 @@ import { drain, supervise } from "./attempt.ts"
 import { type End, type Flow, Line, type Outcome } from "./cells.ts"
 import { errorMessage, errorType, primaryError } from "./describe.ts"
 import * as Emit from "./emit.ts"
-import { failureCause, resultOf, settle } from "./settle.ts"
-import { endSpan, startSpan, within } from "./span.ts"
+import { failureCause, isIdle, resultOf, settle } from "./settle.ts"
+import { attemptSpan, endSpan, flowSpan, within } from "./span.ts"
 import { monotonicMs } from "./time.ts"
 import { withCircuit } from "./withCircuit.ts"
 import { attemptLimit } from "./withDeadline.ts"
@@ -30,10 +30,7 @@ import { withRetry } from "./withRetry.ts"
 /** Starts a flow; it settles by itself. */
 export const start = (flow: Flow): void => {
   if (flow.cancelled !== undefined) return capture(flow, { _tag: "Cancelled" })
-  flow.span = startSpan(flow.run, flow.owner.context, "StateGraph.flow", {
-    "flow.branch": flow.branch,
-    "flow.fan_in": flow.edge.fanIn.name
-  })
+  flow.span = flowSpan(flow)
   flow.context = within(flow.owner.context, flow.span)
   const { circuitBreaker, retry } = flow.config
   if (circuitBreaker === undefined && retry === undefined && flow.places === undefined) {
@@ -88,10 +85,7 @@ const attempt = (flow: Flow): void => {
   if (flow.transition !== undefined) Emit.circuitStateChanged(flow, flow.transition)
   flow.transition = undefined
   Emit.attemptStarted(flow)
-  const span = startSpan(run, flow.context, "StateGraph.attempt", {
-    "flow.branch": flow.branch,
-    "flow.attempt": flow.attempts
-  })
+  const span = attemptSpan(flow)
   const line = new Line(run, flow, flow.attempts, within(flow.context, span), span, flow.state, flow.edge.to)
   flow.line = line
   line.startedAt = now
@@ -102,8 +96,9 @@ const attemptEnded = (line: Line, end: End): void => {
   const flow = line.flow!
   flow.endedAt = monotonicMs(flow.run.clock)
   report(flow, line, end, Math.max(0, Math.round(flow.endedAt - line.startedAt)))
-  if (flow.resume === undefined) drainThen(flow, end, (outcome) => capture(flow, outcome))
-  else flow.resume(end)
+  if (flow.resume !== undefined) flow.resume(end)
+  else if (isIdle(line)) capture(flow, { _tag: "Executed", end, abandoned: line.zombies > 0 })
+  else drainThen(flow, end, (outcome) => capture(flow, outcome))
 }
 
 /** Tells of the attempt's end, and keeps its error. */

@@ -93,11 +93,8 @@ export const call = (
   if (Exit.isExit(returned)) return returned
   // What `Effect.scoped` does, with one context instead of two: most of what a waiting flow costs is here.
   const scope = Scope.makeUnsafe()
-  const services = context.pipe(
-    Context.add(CurrentNode, ctx),
-    Context.add(Scope.Scope, scope),
-    Context.add(References.CurrentLogAnnotations, annotations(line, ctx.node))
-  )
+  const annotated = Context.add(context, References.CurrentLogAnnotations, annotations(line, ctx.node))
+  const services = Context.add(Context.add(annotated, CurrentNode, ctx), Scope.Scope, scope)
   const fiber = Effect.runForkWith(services)(
     Effect.onExit(returned as Effect.Effect<unknown, unknown>, (exit) => Scope.closeUnsafe(scope, exit) ?? Effect.void)
   )
@@ -105,10 +102,15 @@ export const call = (
 }
 
 /** What logs inside of a node say beside their message. */
-const annotations = ({ attempt, flow, run }: Line, node: string): Readonly<Record<string, unknown>> =>
-  flow === undefined
-    ? { ...run.annotations, node }
-    : { ...run.annotations, branch: flow.branch, node, attempt }
+const annotations = ({ attempt, flow, run }: Line, node: string): Readonly<Record<string, unknown>> => {
+  const { plan: { name: graph }, runId } = run
+  // Without a spread: this is made for every node, and the caller's own annotations are rare.
+  const own = flow === undefined
+    ? { graph, runId, node }
+    : { graph, runId, branch: flow.branch, node, attempt }
+  for (const _ in run.annotations) return { ...run.annotations, ...own }
+  return own
+}
 
 /** Merges an update into the state, or says why it is none. */
 export const merge = (line: Line, node: PlanNode, update: unknown): State | InvalidUpdateError => {

@@ -15,7 +15,7 @@ import * as CircuitBreakerRegistry from "../CircuitBreakerRegistry.ts"
 import * as FlowCallbacks from "../FlowCallbacks.ts"
 import { type CallbackError, type InvalidConfigError, InvalidInputError } from "../GraphError.ts"
 import type * as GraphEvent from "../GraphEvent.ts"
-import * as GraphMetrics from "../GraphMetrics.ts"
+import type * as GraphMetrics from "../GraphMetrics.ts"
 import * as ParallelConfig from "../ParallelConfig.ts"
 import { cut, drain, supervise } from "./attempt.ts"
 import { Callbacks } from "./callbacks.ts"
@@ -23,7 +23,7 @@ import { type End, interrupted, Line, type Run } from "./cells.ts"
 import * as Emit from "./emit.ts"
 import { OptionReader } from "./option.ts"
 import type { Plan, PlanEdge, State } from "./plan.ts"
-import { endSpan, startSpan, within } from "./span.ts"
+import { endSpan, runSpan, within } from "./span.ts"
 import { walk } from "./walk.ts"
 
 /** A compiled graph as the engine sees it. */
@@ -36,8 +36,7 @@ export interface Compiled {
   readonly registry: CircuitBreakerRegistry.Service
   /** Which circuit each branch uses, as far as known: from the plan, and from the runs so far. */
   readonly circuits: Map<string, string>
-  /** Metrics by branch, made when first needed. */
-  readonly metrics: Map<string, GraphMetrics.BranchMetrics>
+  readonly metrics: GraphMetrics.OfGraph
 }
 
 export interface RunOptions {
@@ -153,9 +152,9 @@ const makeRun = (
     emit: both(callbacks?.offer, listener),
     callbacks,
     ...configs,
-    metricsOf: (branch) => metricsOf(compiled, branch),
+    metrics: compiled.metrics,
     context,
-    annotations: { ...fiber.getRef(References.CurrentLogAnnotations), graph: plan.name, runId },
+    annotations: fiber.getRef(References.CurrentLogAnnotations),
     useCircuit: (branch, key) => compiled.circuits.set(branch, key),
     walk,
     cut
@@ -179,16 +178,10 @@ const both = (first: Emitter, second: Emitter): Emitter =>
     second(event)
   }
 
-const metricsOf = ({ metrics, plan }: Compiled, branch: string): GraphMetrics.BranchMetrics => {
-  let known = metrics.get(branch)
-  if (known === undefined) metrics.set(branch, known = new GraphMetrics.BranchMetrics(plan.name, branch))
-  return known
-}
-
 /** Runs the main line to its end. Interrupting it interrupts every flow, and waits for them as long as `grace` allows. */
 const begin = (run: Run, state: State): Effect.Effect<State, unknown> =>
   Effect.callback((resume) => {
-    const span = startSpan(run, run.context, "StateGraph.run", { "graph.run_id": run.runId })
+    const span = runSpan(run)
     const main = new Line(run, undefined, 1, within(run.context, span), span, state, run.plan.start)
     let stopped: End | undefined
     let finished: Exit.Exit<State, unknown> | undefined

@@ -5,19 +5,35 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import * as Tracer from "effect/Tracer"
-import type { Run } from "./cells.ts"
+import type { Flow, Line, Run } from "./cells.ts"
+import type { PlanNode } from "./plan.ts"
 
-/** A started span under the one in `context`; absent when tracing is off. */
-export const startSpan = (
-  run: Pick<Run, "tracing" | "plan">,
-  context: Context.Context<never>,
-  name: string,
-  attributes: Record<string, unknown>
-): Tracer.Span | undefined =>
+type Attributes = Readonly<Record<string, unknown>>
+
+const startSpan = (run: Run, context: Context.Context<never>, name: string, attributes: Attributes): Tracer.Span =>
+  Effect.runSyncWith(context)(Effect.makeSpan(name, { attributes: { "graph.name": run.plan.name, ...attributes } }))
+
+// Started spans are absent when tracing is off.
+
+export const runSpan = (run: Run): Tracer.Span | undefined =>
+  run.tracing ? startSpan(run, run.context, "StateGraph.run", { "graph.run_id": run.runId }) : undefined
+
+export const flowSpan = ({ branch, edge, owner, run }: Flow): Tracer.Span | undefined =>
   run.tracing
-    ? Effect.runSyncWith(context)(
-      Effect.makeSpan(name, { attributes: { "graph.name": run.plan.name, ...attributes } })
-    )
+    ? startSpan(run, owner.context, "StateGraph.flow", { "flow.branch": branch, "flow.fan_in": edge.fanIn.name })
+    : undefined
+
+export const attemptSpan = ({ attempts, branch, context, run }: Flow): Tracer.Span | undefined =>
+  run.tracing
+    ? startSpan(run, context, "StateGraph.attempt", { "flow.branch": branch, "flow.attempt": attempts })
+    : undefined
+
+export const nodeSpan = ({ attempt, context, flow, run }: Line, node: PlanNode): Tracer.Span | undefined =>
+  run.tracing
+    ? startSpan(run, context, "StateGraph.node", {
+      "node.name": node.name,
+      ...(flow === undefined ? {} : { "flow.branch": flow.branch, "flow.attempt": attempt })
+    })
     : undefined
 
 export const within = (context: Context.Context<never>, span: Tracer.Span | undefined): Context.Context<never> =>

@@ -18,7 +18,7 @@ import { call, contextOf, isInterruption, merge, type Returned } from "./node.ts
 import { firstDeclared } from "./paths.ts"
 import { END, type PlanNode, type Position } from "./plan.ts"
 import { idle } from "./settle.ts"
-import { endSpan, startSpan, within } from "./span.ts"
+import { endSpan, nodeSpan, within } from "./span.ts"
 
 /** Steps without waiting after which a line lets others have their turn. */
 const maxStepsInOneGo = 512
@@ -74,12 +74,8 @@ const enter = (line: Line, node: PlanNode, results: ReadonlyArray<AnyResult> | u
   const { run } = node
   if (run === undefined) return complete(line, node, undefined)
   const ctx = line.ctx = contextOf(line, node, results)
-  const { context, flow } = line
-  line.runningSpan = startSpan(line.run, context, "StateGraph.node", {
-    "node.name": node.name,
-    ...(flow === undefined ? {} : { "flow.branch": flow.branch, "flow.attempt": line.attempt })
-  })
-  return after(line, call(line, within(context, line.runningSpan), ctx, run), node, arrive)
+  line.runningSpan = nodeSpan(line, node)
+  return after(line, call(line, within(line.context, line.runningSpan), ctx, run), node, arrive)
 }
 
 type Next = (line: Line, node: PlanNode, exit: Exit.Exit<unknown, unknown>) => boolean
