@@ -5,6 +5,7 @@ import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as MutableRef from "effect/MutableRef"
 import * as PubSub from "effect/PubSub"
 import * as Ref from "effect/Ref"
 import * as CircuitBreaker from "../CircuitBreaker.ts"
@@ -76,22 +77,18 @@ const publish = (store: Store, key: string, change: CircuitBreaker.Transition, c
   return transition
 }
 
-// The clock is read inside the `modify`, so that times never run against the order of the steps. `then` runs in the same
-// turn of the fiber, so changes are published after they are stored and in that order.
-const step = <Step extends CircuitBreaker.Step, A, E, R>(
+// One atomic step of a `Ref`: what `Ref.modify` does, without a fiber's turn around it. The clock is read inside of it, so
+// that times never run against the order of the steps, and changes are published in that order too.
+const step = <Step extends CircuitBreaker.Step>(
   store: Store,
   { key, state }: Entry,
   clock: Clock.Clock,
-  next: (state: CircuitBreaker.State, nowMs: number) => Step,
-  then: (step: Step, transition: Transition | undefined) => Effect.Effect<A, E, R>
-): Effect.Effect<A, E, R> =>
-  Effect.flatMap(
-    Ref.modify(state, (current) => {
-      const step = next(current, monotonicMs(clock))
-      return [step, step.state]
-    }),
-    (step) => then(step, step.transition && publish(store, key, step.transition, clock))
-  )
+  next: (state: CircuitBreaker.State, nowMs: number) => Step
+): readonly [Step, Transition | undefined] => {
+  const step = next(Ref.getUnsafe(state), monotonicMs(clock))
+  MutableRef.set(state.ref, step.state)
+  return [step, step.transition && publish(store, key, step.transition, clock)]
+}
 
 export const ask = <A, E, R>(
   store: Store,
@@ -101,66 +98,64 @@ export const ask = <A, E, R>(
 ): Effect.Effect<A, E | CircuitOpenError, R> =>
   Effect.withFiber((fiber) => {
     const entry = hold(store, key, config)
-    const clock = fiber.getRef(Clock.Clock)
-    const asked = step(
-      store,
-      entry,
-      clock,
-      (state, nowMs) => CircuitBreaker.admit(state, nowMs, entry.config),
-      ({ decision }, transition): Effect.Effect<A, E | CircuitOpenError, R> => {
-        if (decision._tag === "Admitted") {
-          return admitted({ entry, clock, generation: decision.generation, probe: decision.probe, transition })
-        }
-        release(store, entry)
-        const { circuitState, retryAfter } = decision
-        return Effect.fail(new CircuitOpenError({ key, circuitState, retryAfter }))
-      }
-    )
-    if (entry.conflict !== "found") return asked
+    if (entry.conflict !== "found") return admit(store, entry, fiber.getRef(Clock.Clock), admitted)
     entry.conflict = "logged"
-    return Effect.andThen(warn(`circuit "${key}" has another configuration already, this one is ignored`), asked)
+    return Effect.andThen(
+      warn(`circuit "${key}" has another configuration already, this one is ignored`),
+      Effect.suspend(() => admit(store, entry, fiber.getRef(Clock.Clock), admitted))
+    )
   })
 
-const answer = <A, E, R>(
+const admit = <A, E, R>(
   store: Store,
-  { clock, entry, generation }: Call,
-  outcome: CircuitBreaker.Outcome,
-  then: (recorded: CircuitBreaker.Step, transition: Transition | undefined) => Effect.Effect<A, E, R>
-): Effect.Effect<A, E, R> =>
-  step(
+  entry: Entry,
+  clock: Clock.Clock,
+  admitted: (call: Call) => Effect.Effect<A, E, R>
+): Effect.Effect<A, E | CircuitOpenError, R> => {
+  const [{ decision }, transition] = step(
     store,
     entry,
     clock,
-    (state, nowMs) => CircuitBreaker.record(state, { generation, outcome }, nowMs, entry.config),
-    (recorded, transition) => {
-      release(store, entry)
-      return then(recorded, transition)
-    }
+    (state, nowMs) => CircuitBreaker.admit(state, nowMs, entry.config)
   )
+  if (decision._tag === "Admitted") {
+    return admitted({ entry, clock, generation: decision.generation, probe: decision.probe, transition })
+  }
+  release(store, entry)
+  const { circuitState, retryAfter } = decision
+  return Effect.fail(new CircuitOpenError({ key: entry.key, circuitState, retryAfter }))
+}
+
+const answer = (store: Store, { clock, entry, generation }: Call, outcome: CircuitBreaker.Outcome): Recorded => {
+  const [{ state: { _tag: circuitState } }, transition] = step(
+    store,
+    entry,
+    clock,
+    (state, nowMs) => CircuitBreaker.record(state, { generation, outcome }, nowMs, entry.config)
+  )
+  release(store, entry)
+  return transition === undefined ? { circuitState } : { circuitState, transition }
+}
 
 export const run = <A, E, R>(store: Store, call: Call, self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  Effect.flatMap(Effect.exit(self), (exit) =>
-    Exit.isSuccess(exit)
-      ? answer(store, call, "success", () => exit)
-      : Effect.flatMap(
-        outcomeOf(exit, call.entry.key, call.entry.config),
-        (outcome) => answer(store, call, outcome, () => exit)
-      ))
+  Effect.onExit(self, (exit) => {
+    if (Exit.isFailure(exit)) {
+      return Effect.map(outcomeOf(exit, call.entry.key, call.entry.config), (outcome) => {
+        answer(store, call, outcome)
+      })
+    }
+    answer(store, call, "success")
+    return Effect.void
+  })
 
 export const permit = (store: Store, call: Call): Permit => {
   let ended = false
   const record = (outcome: CircuitBreaker.Outcome): Effect.Effect<Recorded> =>
-    Effect.uninterruptible(Effect.suspend(() => {
-      if (ended) return Effect.succeed({ circuitState: Ref.getUnsafe(call.entry.state)._tag })
+    Effect.sync(() => {
+      if (ended) return { circuitState: Ref.getUnsafe(call.entry.state)._tag }
       ended = true
-      return answer(
-        store,
-        call,
-        outcome,
-        ({ state: { _tag: circuitState } }, transition) =>
-          Effect.succeed(transition === undefined ? { circuitState } : { circuitState, transition })
-      )
-    }))
+      return answer(store, call, outcome)
+    })
   const { entry: { config }, generation, probe, transition } = call
   return transition === undefined
     ? { generation, probe, config, record }
@@ -168,15 +163,15 @@ export const permit = (store: Store, call: Call): Permit => {
 }
 
 export const reset = (store: Store, key: string): Effect.Effect<void> =>
-  Effect.uninterruptible(Clock.clockWith((clock) => {
+  Clock.clockWith((clock) => {
     const entry = find(store, key)
-    if (entry === undefined) return Effect.void
-    entry.holders++
-    return step(store, entry, clock, CircuitBreaker.reset, () => {
+    if (entry !== undefined) {
+      entry.holders++
+      step(store, entry, clock, CircuitBreaker.reset)
       release(store, entry)
-      return Effect.void
-    })
-  }))
+    }
+    return Effect.void
+  })
 
 export const isConfig = (config: CircuitBreaker.Input | CircuitBreaker.Config): config is CircuitBreaker.Config =>
   typeof config === "object" && config !== null &&
