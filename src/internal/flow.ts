@@ -29,8 +29,8 @@ import { withRetry } from "./withRetry.ts"
 
 /** Starts a flow; it settles by itself. */
 export const start = (flow: Flow): void => {
-  if (flow.cancelled !== undefined) return capture(flow, { _tag: "Cancelled" })
   flow.span = flowSpan(flow)
+  if (flow.cancelled !== undefined) return capture(flow, { _tag: "Cancelled" })
   flow.context = within(flow.owner.context, flow.span)
   const { circuitBreaker, retry } = flow.config
   if (circuitBreaker === undefined && retry === undefined && flow.places === undefined) {

@@ -71,10 +71,10 @@ const enter = (line: Line, node: PlanNode, results: ReadonlyArray<AnyResult> | u
   if (results !== undefined) Emit.fanInStarted(line, node, results)
   Emit.nodeStarted(line, node)
   line.running = node
+  line.runningSpan = nodeSpan(line, node)
   const { run } = node
   if (run === undefined) return complete(line, node, undefined)
   const ctx = line.ctx = contextOf(line, node, results)
-  line.runningSpan = nodeSpan(line, node)
   return after(line, call(line, within(line.context, line.runningSpan), ctx, run), node, arrive)
 }
 
