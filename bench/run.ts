@@ -6,7 +6,10 @@
  */
 import { Effect, Layer, Schema } from "effect"
 import { CircuitBreaker } from "effect/persistence"
-import { CircuitBreakerRegistry, StateGraph } from "../src/index.ts"
+import { CircuitBreakerRegistry, FlowCallbacks, StateGraph } from "../src/index.ts"
+import type { Flow, Line, Run } from "../src/internal/cells.ts"
+import * as Emit from "../src/internal/emit.ts"
+import type { PlanNode } from "../src/internal/plan.ts"
 import { compare, print, type Row } from "./measure.ts"
 
 const State = Schema.Struct({ n: Schema.Number })
@@ -69,6 +72,8 @@ const bareChain = (steps: number) =>
     return state
   })
 
+const node = { name: "n0", kind: "node" } as PlanNode
+
 const results: Array<boolean> = []
 
 const sizes = [10, 100, 1000, 10_000]
@@ -111,12 +116,15 @@ results.push(print("Timeout, retry, circuit and spans, against the hand-made com
 {
   const small = fanOut(100)
   const large = fanOut(10_000)
-  const [at100, at10000] = await compare([
+  const [at100, at10000, floor100, floor10000] = await compare([
     { name: "100", effect: untraced(small.invoke(input)), runs: 300 },
-    { name: "10000", effect: untraced(large.invoke(input)), runs: 3 }
+    { name: "10000", effect: untraced(large.invoke(input)), runs: 3 },
+    { name: "floor of 100", effect: untraced(floor(100)), runs: 300 },
+    { name: "floor of 10000", effect: untraced(floor(10_000)), runs: 3 }
   ])
   results.push(print("Cost per flow at 10,000, against that at 100", [
-    { what: "fan-out", per: "per flow", ours: at10000! / 10_000, theirs: at100! / 100, target: 1.3 }
+    { what: "fan-out", per: "per flow", ours: at10000! / 10_000, theirs: at100! / 100, target: 1.3 },
+    { what: "the floor's own", per: "per flow", ours: floor10000! / 10_000, theirs: floor100! / 100 }
   ]))
 }
 
@@ -143,6 +151,47 @@ results.push(print("Timeout, retry, circuit and spans, against the hand-made com
   ])
   results.push(print("A circuit call, against Effect's own CircuitBreaker with its memory store", [
     { what: "execute", per: "per call", ours: ours!, theirs: theirs!, target: 0.34 }
+  ]))
+}
+
+{
+  const flows = 1000
+  const counted = { flows: 0 }
+  const callbacks = FlowCallbacks.make({
+    onFlowStart: () => void counted.flows++,
+    onFlowComplete: () => void counted.flows--
+  })
+  const graph = fanOut(flows)
+  const [without, withOne] = await compare([
+    { name: "without", effect: graph.invoke(input), runs: 30 },
+    { name: "with one", effect: graph.invoke(input, { callbacks }), runs: 30 }
+  ])
+  if (counted.flows !== 0) throw new Error("the callbacks missed a flow")
+  results.push(print("One callback object, against none", [
+    { what: `fan-out of ${flows}`, per: "per flow", ours: withOne! / flows, theirs: without! / flows, target: 1.3 }
+  ]))
+}
+
+{
+  // Everything that a flow of one node would tell, told to nobody: what is left of listening when nobody does.
+  const flows = 1000
+  const run = { emit: undefined } as unknown as Run
+  const line = { run, muted: false } as unknown as Line
+  const flow = { run } as unknown as Flow
+  const told = Effect.sync(() => {
+    for (let i = 0; i < flows; i++) {
+      Emit.attemptStarted(flow)
+      Emit.nodeStarted(line, node)
+      Emit.nodeCompleted(line, node, input)
+      Emit.attemptSucceeded(flow, 1)
+    }
+  })
+  const [whole, guards] = await compare([
+    { name: "flows", effect: untraced(fanOut(flows).invoke(input)), runs: 30 },
+    { name: "told to nobody", effect: told, runs: 30 }
+  ])
+  results.push(print("What is told when nobody listens, against the flow itself", [
+    { what: `${flows} flows`, per: "per flow", ours: guards! / flows, theirs: whole! / flows, target: 0.02 }
   ]))
 }
 
