@@ -5,7 +5,7 @@ import { NodeHttpServer } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Logger, Metric, Option, Schema, Tracer } from "effect"
 import { StateGraph } from "effect-stategraph"
-import { FetchHttpClient, Headers, HttpClient, HttpRouter, HttpTraceContext } from "effect/http"
+import { FetchHttpClient, Headers, HttpClient, HttpRouter, HttpServer, HttpTraceContext } from "effect/http"
 import { Otlp, PrometheusMetrics } from "effect/observability"
 import { createServer, type Server } from "node:http"
 import type { AddressInfo } from "node:net"
@@ -104,7 +104,7 @@ describe("OTLP over HTTP", () => {
       const traceId = "0af7651916cd43dd8448eb211c80319c"
       // As a server does with the `traceparent` header of the request it answers.
       const caller = HttpTraceContext.w3c(Headers.fromInput({ traceparent: `00-${traceId}-b7ad6b7169203331-01` }))
-      const otlp = Otlp.layerJson({ baseUrl: url, resource: { serviceName: "search" } })
+      const otlp = Otlp.layerJson({ baseUrl: url, resource: { serviceName: "search" }, loggerMergeWithExisting: false })
       yield* graph("exported").invoke({ n: 0 }, { runId: "r1" }).pipe(
         Effect.provideService(Tracer.ParentSpan, Option.getOrThrow(caller)),
         Effect.provide(Layer.provide(otlp, FetchHttpClient.layer)),
@@ -206,12 +206,12 @@ describe("Prometheus", () => {
       assert.strictEqual(bucket("+Inf"), 2)
     }).pipe(
       Effect.provide(
-        Layer.mergeAll(
-          PrometheusMetrics.layerHttp({ path: "/metrics" }).pipe(
-            HttpRouter.serve,
-            Layer.provideMerge(NodeHttpServer.layerTest)
-          ),
-          Logger.layer([])
+        PrometheusMetrics.layerHttp({ path: "/metrics" }).pipe(
+          HttpRouter.serve,
+          Layer.provideMerge(HttpServer.layerTestClient),
+          Layer.provideMerge(NodeHttpServer.layer(createServer, { host: "127.0.0.1", port: 0 })),
+          Layer.provide(FetchHttpClient.layer),
+          Layer.provideMerge(Logger.layer([]))
         )
       ),
       Effect.provideService(Metric.MetricRegistry, new Map())
