@@ -36,6 +36,10 @@ export const end = (line: Line, exit: Exit.Exit<Line["state"], unknown>): void =
 /** Stops a line before its end: its node and its flows are interrupted at once, and not waited for. */
 export const cut = (line: Line, why: Cut): void => {
   if (line.ended) return
+  if (line.onStack) {
+    line.pendingCut ??= why
+    return
+  }
   line.failedNode = line.running?.name
   conclude(line, why, why._tag === "Interrupted" ? why.by : "the line that joins it was stopped")
 }
@@ -84,6 +88,8 @@ export const drain = (line: Line, graceMs: number, done: (abandoned: boolean) =>
   })
 }
 
+const gone = interrupted("the work around it was abandoned")
+
 /** Ends, for the observers, everything that is open on a line; what still runs is watched, and its outcome dropped. */
 const abandon = (line: Line): void => {
   if (line.fiber !== undefined) watchZombie(line, line.fiber)
@@ -96,10 +102,13 @@ const abandon = (line: Line): void => {
   for (const join of line.open) {
     for (const flow of join.flows) {
       if (flow.result !== undefined) continue
-      if (flow.line !== undefined) abandon(flow.line)
+      if (flow.line !== undefined) {
+        abandon(flow.line)
+        if (!flow.line.ended) conclude(flow.line, gone, gone.by)
+      }
       settle(
         flow,
-        resultOf(flow, { _tag: "Executed", end: interrupted("the work around it was abandoned"), abandoned: true })
+        resultOf(flow, { _tag: "Executed", end: gone, abandoned: true })
       )
     }
   }

@@ -118,7 +118,13 @@ export class Builder implements Pipeable.Pipeable {
   }
 }
 
+/** What a compiled graph was compiled to. */
+export const compiledOf = (graph: object): Compiled => Graph.compiledOf(graph as Graph)
+
 class Graph implements Pipeable.Pipeable {
+  static compiledOf(graph: Graph): Compiled {
+    return graph.#compiled
+  }
   readonly #compiled: Compiled
   readonly name: string
   constructor(compiled: Compiled) {

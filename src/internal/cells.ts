@@ -99,6 +99,9 @@ export class Line {
 
   /** The node, or condition, that runs in a fiber now. */
   fiber: Fiber.Fiber<unknown, unknown> | undefined = undefined
+  /** The interpreter is at work on this line right now; whatever stops the line meanwhile waits in `pendingCut`. */
+  onStack = false
+  pendingCut: Cut | undefined = undefined
   /** The line has ended, by itself or cut; what it does from now on is only its remains. */
   ended = false
   onEnd: ((line: Line, end: End) => void) | undefined = undefined

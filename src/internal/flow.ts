@@ -15,8 +15,8 @@
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import { drain, supervise } from "./attempt.ts"
-import { type End, type Flow, Line, type Outcome } from "./cells.ts"
+import { cut, drain, supervise } from "./attempt.ts"
+import { type End, type Flow, interrupted, Line, type Outcome } from "./cells.ts"
 import { errorMessage, errorType, primaryError } from "./describe.ts"
 import * as Emit from "./emit.ts"
 import { failureCause, isIdle, resultOf, settle } from "./settle.ts"
@@ -30,6 +30,7 @@ import { withRetry } from "./withRetry.ts"
 /** Starts a flow; it settles by itself. */
 export const start = (flow: Flow): void => {
   flow.span = flowSpan(flow)
+  if (flow.owner.pendingCut !== undefined) flow.cancelled ??= interrupted("the line that joins it was stopped")
   if (flow.cancelled !== undefined) return capture(flow, { _tag: "Cancelled" })
   flow.context = within(flow.owner.context, flow.span)
   const { circuitBreaker, retry } = flow.config
@@ -90,6 +91,8 @@ const attempt = (flow: Flow): void => {
   flow.line = line
   line.startedAt = now
   supervise(line, attemptLimit(flow, now), attemptEnded)
+  // Cut out of one of the events above, before there was a line.
+  if (flow.cancelled !== undefined) cut(line, flow.cancelled)
 }
 
 const attemptEnded = (line: Line, end: End): void => {

@@ -169,8 +169,8 @@ export const settle = (flow: Flow, result: Any): void => {
   if (flow.result !== undefined) return
   flow.result = result
   const { join, owner } = flow
-  join.pending--
   Emit.flowCompleted(flow, result)
+  join.pending--
   if (!result.success && flow.config.failFast && !owner.ended) {
     const settled = join.flows.flatMap((other) => other !== flow && other.result !== undefined ? [other.result] : [])
     flow.run.cut(owner, {

@@ -10,7 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { RoutingError, StepLimitError } from "../GraphError.ts"
 import type { Any as AnyResult } from "../ParallelFlowResult.ts"
-import { end } from "./attempt.ts"
+import { cut, end } from "./attempt.ts"
 import type { Line } from "./cells.ts"
 import * as Emit from "./emit.ts"
 import { launch } from "./fanOut.ts"
@@ -24,13 +24,38 @@ import { endSpan, nodeSpan, within } from "./span.ts"
 const maxStepsInOneGo = 512
 
 export const walk = (line: Line): void => {
+  line.onStack = true
   try {
-    let steps = 0
-    while (step(line)) {
-      if (++steps === maxStepsInOneGo) return pause(line)
-    }
+    steps(line)
   } catch (bug) {
     end(line, Exit.die(bug))
+  }
+  leave(line)
+}
+
+/** Goes on with what user code has come to. */
+const goOn = (line: Line, node: PlanNode, exit: Exit.Exit<unknown, unknown>, next: Next): void => {
+  line.onStack = true
+  try {
+    if (next(line, node, exit)) steps(line)
+  } catch (bug) {
+    end(line, Exit.die(bug))
+  }
+  leave(line)
+}
+
+/** The end of a turn. A cut that came meanwhile, out of a listener or user code, is made now, where nothing is half-done. */
+const leave = (line: Line): void => {
+  line.onStack = false
+  const { pendingCut } = line
+  if (pendingCut !== undefined) cut(line, pendingCut)
+  if (line.ended) idle(line)
+}
+
+const steps = (line: Line): void => {
+  let steps = 0
+  while (step(line)) {
+    if (++steps === maxStepsInOneGo) return pause(line)
   }
 }
 
@@ -86,12 +111,8 @@ const after = (line: Line, returned: Returned, node: PlanNode, next: Next): bool
   line.fiber = returned
   returned.addObserver((exit) => {
     line.fiber = undefined
-    // After a cut only the observers are told; the line does not go on.
-    if (next(line, node, exit)) walk(line)
-    if (line.ended) idle(line)
+    goOn(line, node, exit, next)
   })
-  // The line can be cut while its node starts.
-  if (line.ended) returned.interruptUnsafe()
   return false
 }
 
@@ -126,6 +147,7 @@ const complete = (line: Line, node: PlanNode, update: unknown): boolean => {
 
 /** Launches what starts after a node, and moves on. */
 const depart = (line: Line, node: PlanNode): boolean => {
+  if (line.ended) return false
   if (node.launches.length > 0) launch(line, node)
   const { way } = node
   switch (way._tag) {
@@ -134,7 +156,6 @@ const depart = (line: Line, node: PlanNode): boolean => {
     case "None":
       return move(line, firstDeclared(line.open.map((join) => join.fanIn)) ?? END)
     case "Condition": {
-      if (line.ended) return false
       const ctx = line.ctx?.node === node.name ? line.ctx : contextOf(line, node, undefined)
       return after(line, call(line, line.context, ctx, way.decide), node, decided)
     }

@@ -1,0 +1,91 @@
+/**
+ * The rule of events: every start has exactly one end, and nothing happens outside of what it is part of.
+ */
+import type { GraphEvent } from "effect-stategraph"
+
+const place = (event: { readonly branch?: string; readonly attempt?: number }): string =>
+  event.branch === undefined ? "the main line" : `attempt ${event.attempt} of ${event.branch}`
+
+/** What is wrong with a run's events, in words; empty for a run that ended as it must. */
+export const faults = (events: ReadonlyArray<GraphEvent.Any>): Array<string> => {
+  const found: Array<string> = []
+  /** Started and not ended. Flows of one name can be started again, one after the other. */
+  const open = new Set<string>()
+  const start = (what: string) => {
+    if (open.has(what)) found.push(`${what} starts twice`)
+    open.add(what)
+  }
+  const end = (what: string, by: string) => {
+    if (!open.delete(what)) found.push(`${what} ends with ${by}, but has not started`)
+  }
+  const within = (what: string, event: string) => {
+    if (!open.has(what)) found.push(`${event} outside of ${what}`)
+  }
+  const fanIns = new Set<string>()
+  for (const [i, event] of events.entries()) {
+    const { _tag } = event
+    if ((i === 0) !== (_tag === "GraphStarted")) found.push(`event ${i} is ${_tag}`)
+    if (_tag !== "GraphStarted") within("the run", _tag)
+    switch (_tag) {
+      case "GraphStarted":
+        start("the run")
+        break
+      case "GraphCompleted":
+      case "GraphFailed":
+        end("the run", _tag)
+        if (open.size > 0) found.push(`the run ends while these are open: ${[...open].join("; ")}`)
+        if (fanIns.size > 0) found.push(`the run ends while fan-ins are open: ${[...fanIns].join("; ")}`)
+        break
+      case "FlowStarted":
+        start(`flow ${event.branch}`)
+        break
+      case "FlowCompleted":
+        if (event.result.attempts > 0) end(`flow ${event.branch}`, _tag)
+        else if (open.has(`flow ${event.branch}`)) found.push(`flow ${event.branch} ends as if it had not started`)
+        for (const what of open) {
+          if (what.includes(` of ${event.branch}`)) found.push(`flow ${event.branch} ends while ${what} is open`)
+        }
+        break
+      case "AttemptStarted":
+        within(`flow ${event.branch}`, _tag)
+        start(place(event))
+        break
+      case "FlowTimedOut":
+        // In a wait between attempts, a total limit ends no attempt.
+        if (event.timeoutKind === "total" && !open.has(place(event))) break
+        end(place(event), _tag)
+        break
+      case "AttemptSucceeded":
+      case "AttemptFailed":
+      case "AttemptInterrupted":
+        end(place(event), _tag)
+        break
+      case "FanInStarted":
+        if (fanIns.has(`${event.node} on ${place(event)}`)) found.push(`fan-in ${event.node} starts twice`)
+        fanIns.add(`${event.node} on ${place(event)}`)
+        break
+      case "NodeStarted":
+        if (event.branch !== undefined) within(place(event), _tag)
+        start(`node ${event.node} on ${place(event)}`)
+        break
+      case "NodeProgress":
+        within(`node ${event.node} on ${place(event)}`, _tag)
+        break
+      case "NodeCompleted":
+        end(`node ${event.node} on ${place(event)}`, _tag)
+        break
+      case "FanInCompleted":
+        if (!fanIns.delete(`${event.node} on ${place(event)}`)) found.push(`fan-in ${event.node} ends without a start`)
+        break
+      case "NodeFailed":
+      case "NodeInterrupted":
+        end(`node ${event.node} on ${place(event)}`, _tag)
+        fanIns.delete(`${event.node} on ${place(event)}`)
+        break
+      default:
+    }
+  }
+  const last = events.at(-1)?._tag
+  if (last !== "GraphCompleted" && last !== "GraphFailed") found.push(`the last event is ${last}`)
+  return found
+}
