@@ -12,6 +12,7 @@ import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type * as CircuitBreakerRegistry from "./CircuitBreakerRegistry.ts"
+import type { Diagram } from "./Diagram.ts"
 import type * as FlowCallbacks from "./FlowCallbacks.ts"
 import type { CallbackError, GraphValidationError, RunError } from "./GraphError.ts"
 import type { GraphEvent } from "./GraphEvent.ts"
@@ -362,6 +363,15 @@ export interface CompiledGraph<in out S, in In, out E, out R, out P = unknown> e
 
   /** Snapshots of all circuits that this graph uses, one per key. */
   readonly circuitStates: Effect.Effect<ReadonlyArray<CircuitBreakerRegistry.Snapshot>>
+
+  /** The graph as data, for diagrams and timelines. */
+  readonly diagram: Diagram
+
+  /** The graph as a Mermaid flowchart: `Diagram.toMermaid` of its `diagram`. */
+  readonly toMermaid: () => string
+
+  /** The graph in the DOT language of Graphviz: `Diagram.toDot` of its `diagram`. */
+  readonly toDot: () => string
 }
 
 /**

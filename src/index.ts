@@ -3,7 +3,8 @@
  *
  * Reading order: {@link StateGraph} builds and runs; {@link ParallelConfig}, {@link RetryPolicy} and
  * {@link CircuitBreaker} say how reliable a flow is; {@link ParallelFlowResult} is what became of it; {@link GraphEvent}
- * tells what happens meanwhile; {@link GraphError} lists what can go wrong.
+ * tells what happens meanwhile, {@link FlowCallbacks}, {@link GraphMetrics}, {@link Diagram} and {@link Timeline} show it;
+ * {@link GraphError} lists what can go wrong.
  *
  * @since 0.1.0
  */
@@ -70,6 +71,20 @@ export * as FlowCallbacks from "./FlowCallbacks.ts"
  * @since 0.1.0
  */
 export * as GraphMetrics from "./GraphMetrics.ts"
+
+/**
+ * A graph as a picture, for Mermaid and Graphviz.
+ *
+ * @since 0.1.0
+ */
+export * as Diagram from "./Diagram.ts"
+
+/**
+ * Runs as a picture: one HTML page.
+ *
+ * @since 0.1.0
+ */
+export * as Timeline from "./Timeline.ts"
 
 /**
  * Everything that can go wrong.

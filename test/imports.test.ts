@@ -15,7 +15,7 @@ const tiers: ReadonlyArray<ReadonlyArray<string>> = [
   ["RetryPolicy", "CircuitBreaker", "FlowCallbacks", "internal/environment"],
   ["ParallelConfig", "internal/callbacks", "internal/circuitStore"],
   ["CircuitBreakerRegistry", "internal/describe", "internal/paths"],
-  ["internal/emit", "internal/resultCodec", "internal/validate"],
+  ["Diagram", "internal/emit", "internal/resultCodec", "internal/validate"],
   ["ParallelFlowResult", "internal/node"],
   ["internal/settle", "internal/withDeadline"],
   ["internal/attempt", "internal/withCircuit", "internal/withPlace", "internal/withRetry"],
@@ -26,6 +26,25 @@ const tiers: ReadonlyArray<ReadonlyArray<string>> = [
   ["internal/compile"],
   ["internal/builder"],
   ["StateGraph"],
+  [
+    "internal/timelineHtml",
+    "internal/timelineLayout",
+    "internal/timelineScript",
+    "internal/timelineStyle",
+    "internal/timelineWords"
+  ],
+  [
+    "internal/timelineCircuits",
+    "internal/timelineGraph",
+    "internal/timelineShape",
+    "internal/timelineSummary",
+    "internal/timelineTicks",
+    "internal/timelineTrack"
+  ],
+  ["internal/timelineFlow", "internal/timelinePage"],
+  ["internal/timelineLanes"],
+  ["internal/timelineModel"],
+  ["Timeline"],
   ["index"]
 ]
 

@@ -8,6 +8,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type * as CircuitBreakerRegistry from "../CircuitBreakerRegistry.ts"
+import * as Diagram from "../Diagram.ts"
 import { type GraphValidationError, InvalidConfigError } from "../GraphError.ts"
 import type * as GraphEvent from "../GraphEvent.ts"
 import * as ParallelConfig from "../ParallelConfig.ts"
@@ -158,6 +159,14 @@ class Graph implements Pipeable.Pipeable {
         : [circuits.get(branch)].filter((key) => key !== undefined)
       return Effect.forEach(keys, registryOf(this.#compiled, context).reset, { discard: true })
     })
+
+  get diagram(): Diagram.Diagram {
+    return Diagram.fromPlan(this.#compiled.plan)
+  }
+
+  readonly toMermaid = (): string => Diagram.toMermaid(this.diagram)
+
+  readonly toDot = (): string => Diagram.toDot(this.diagram)
 
   get circuitStates(): Effect.Effect<ReadonlyArray<CircuitBreakerRegistry.Snapshot>> {
     return Effect.contextWith((context) =>

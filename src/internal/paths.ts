@@ -14,6 +14,8 @@ export interface Paths {
   readonly arrives: boolean
   /** Node after which the line can end while flows for these fan-ins are open. */
   readonly endsPast: ReadonlyMap<PlanNode, ReadonlySet<PlanNode>>
+  /** The fan-ins that the line goes to from nodes without a way out. */
+  readonly joins: ReadonlyMap<PlanNode, ReadonlySet<PlanNode>>
 }
 
 interface Spot {
@@ -38,6 +40,7 @@ export const explore = (start: PlanNode, bound: PlanNode | undefined): Paths => 
   const visited = new Set<PlanNode>()
   const launched = new Set<PlanEdge>()
   const endsPast = new Map<PlanNode, Set<PlanNode>>()
+  const joins = new Map<PlanNode, Set<PlanNode>>()
   const arrivals: Array<Spot> = []
   const queue: Array<Spot> = []
 
@@ -82,6 +85,8 @@ export const explore = (start: PlanNode, bound: PlanNode | undefined): Paths => 
         break
       case "None": {
         const join = firstDeclared(left)
+        const to = join ?? bound
+        if (to !== undefined) joins.set(at, new Set([...joins.get(at) ?? [], to]))
         if (join !== undefined) enter(join, left, spot)
         else if (bound !== undefined) arrivals.push(spot)
       }
@@ -95,5 +100,5 @@ export const explore = (start: PlanNode, bound: PlanNode | undefined): Paths => 
     back.push(...spot.previous)
   }
   const trapped = new Set([...spots.values()].filter((spot) => !spot.arrives).map((spot) => spot.at))
-  return { visited, launched, trapped, arrives: arrivals.length > 0, endsPast }
+  return { visited, launched, trapped, arrives: arrivals.length > 0, endsPast, joins }
 }

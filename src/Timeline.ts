@@ -1,0 +1,87 @@
+/**
+ * A run as a picture: its events as one HTML page that needs nothing else.
+ *
+ * @since 0.1.0
+ */
+import type { Diagram } from "./Diagram.ts"
+import type * as GraphEvent from "./GraphEvent.ts"
+import { drawGraph } from "./internal/timelineGraph.ts"
+import { modelOf } from "./internal/timelineModel.ts"
+import { renderPage } from "./internal/timelinePage.ts"
+import { launchNodeOf, ofDiagram, ofEvents } from "./internal/timelineShape.ts"
+
+/**
+ * Options of {@link fromEvents}.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  /** The title of the page. Default: the names of the graphs. */
+  readonly title?: string | undefined
+  /** What to draw on top. Default: what the events show of the graph. It belongs to the events of the graph of its name. */
+  readonly diagram?: Diagram | undefined
+}
+
+/**
+ * Turns the events of one or several runs into one HTML page.
+ *
+ * **When to use**
+ *
+ * To see why a run took as long as it did: which flow was slow, which one failed or was not asked at all, and what
+ * everybody waited for meanwhile. Collect the events of `graph.stream`, write the page to a file, open it.
+ *
+ * **Details**
+ *
+ * On top stands the graph. Below it, each run has a summary in a sentence or two, one lane for its main line and one for
+ * each flow, and the table of its results. A lane shows, to scale, attempts, waits, limits, refusals by a circuit and
+ * abandoned work, and under them the state of the flow's circuit. All runs share one scale, and circuits keep their state
+ * from one run to the next. Arrow keys move between the parts of the lanes, Enter shows the details of one.
+ *
+ * The page loads nothing and sends nothing: styles and script are in it, and its content security policy allows no other.
+ * It follows the light or dark scheme of its reader. Whatever comes from a run is text in it. States and updates are not
+ * in it; names, error messages and circuit keys are.
+ *
+ * Events may be cut off at either end: what has not ended is drawn as open. The order of runs is that of their starts.
+ *
+ * **Example** (The timeline of a run)
+ *
+ * ```ts
+ * import { Effect, Schema, Stream } from "effect"
+ * import { StateGraph, Timeline } from "effect-stategraph"
+ *
+ * const graph = StateGraph.make("search", Schema.Struct({ hits: Schema.Number }))
+ *   .addNode("web", () => ({ hits: 2 }))
+ *   .addNode("cache", () => Effect.fail(new RangeError("no entry <1>")))
+ *   .addFanInNode("merge", (_state, { parallelResults }) => ({ hits: parallelResults.length }))
+ *   .addParallelEdge(StateGraph.START, "web", "merge")
+ *   .addParallelEdge(StateGraph.START, "cache", "merge")
+ *   .setFinishPoint("merge")
+ *   .compile()
+ *
+ * const events = await Effect.runPromise(Stream.runCollect(graph.stream({ hits: 0 })))
+ * const page = Timeline.fromEvents(events, { title: "One search" })
+ *
+ * page.startsWith("<!doctype html>") // => true
+ * page.includes("no entry &lt;1&gt;") // => true
+ * ```
+ *
+ * @category converting
+ * @since 0.1.0
+ */
+export const fromEvents = (events: Iterable<GraphEvent.Any>, options?: Options): string => {
+  const all = [...events]
+  const { diagram, title } = options ?? {}
+  const model = modelOf(all, diagram === undefined ? undefined : launchNodeOf(diagram))
+  const names = [...new Set([...diagram === undefined ? [] : [diagram.name], ...all.map(({ graph }) => graph)])]
+  const graphs = names.map((name, id) => {
+    const runs = model.runs.filter(({ graph }) => graph === name)
+    const shape = diagram?.name === name ? ofDiagram(diagram) : ofEvents(all.filter(({ graph }) => graph === name))
+    return drawGraph(shape, runs, name, id)
+  })
+  return renderPage({
+    title: title ?? ["Timeline", names.join(", ")].filter((part) => part !== "").join(" of "),
+    model,
+    graphs
+  })
+}
