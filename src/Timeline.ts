@@ -19,7 +19,10 @@ import { launchNodeOf, ofDiagram, ofEvents } from "./internal/timelineShape.ts"
 export interface Options {
   /** The title of the page. Default: the names of the graphs. */
   readonly title?: string | undefined
-  /** What to draw on top. Default: what the events show of the graph. It belongs to the events of the graph of its name. */
+  /**
+   * What to draw on top: `graph.diagram`. It also tells how long flows waited to start. Default: what the events show of
+   * the graph. It stands for the graph of its name.
+   */
   readonly diagram?: Diagram | undefined
 }
 
@@ -42,7 +45,8 @@ export interface Options {
  * It follows the light or dark scheme of its reader. Whatever comes from a run is text in it. States and updates are not
  * in it; names, error messages and circuit keys are.
  *
- * Events may be cut off at either end: what has not ended is drawn as open. The order of runs is that of their starts.
+ * Events may be cut off at either end: what has not ended is drawn as open. They may have been stored as JSON in between.
+ * The order of runs is that of their starts.
  *
  * **Example** (The timeline of a run)
  *
@@ -60,7 +64,7 @@ export interface Options {
  *   .compile()
  *
  * const events = await Effect.runPromise(Stream.runCollect(graph.stream({ hits: 0 })))
- * const page = Timeline.fromEvents(events, { title: "One search" })
+ * const page = Timeline.fromEvents(events, { title: "One search", diagram: graph.diagram })
  *
  * page.startsWith("<!doctype html>") // => true
  * page.includes("no entry &lt;1&gt;") // => true

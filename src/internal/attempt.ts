@@ -26,7 +26,8 @@ export const supervise = (line: Line, limit: Limit | undefined, onEnd: (line: Li
 
 /** A line came to its end by itself. */
 export const end = (line: Line, exit: Exit.Exit<Line["state"], unknown>): void => {
-  if (line.ended) return
+  // What is to be cut in this turn has been stopped already.
+  if (line.ended || line.pendingCut !== undefined) return
   // A synchronous loop can hold the timer back: what ends after its limit is late, whatever it brings.
   const { limit } = line
   const late = limit !== undefined && monotonicMs(line.run.clock) - line.startedAt > limit.ms

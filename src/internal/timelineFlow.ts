@@ -119,6 +119,7 @@ const complete = (track: Track, { fanIn, result }: Extract<Event, { _tag: "FlowC
     abandoned: result.abandoned,
     attempts: result.attempts,
     startMs: track.startedAt ?? Math.max(0, at - result.timingMs),
+    endMs: at,
     timingMs: result.timingMs,
     circuit: result.circuitState,
     note: result._tag === "Success" ? "" : result.error
@@ -138,6 +139,7 @@ export const endFlow = (track: Track, end: number): void => {
       abandoned: false,
       attempts: track.attempts,
       startMs: track.startedAt,
+      endMs: end,
       timingMs: end - track.startedAt,
       circuit: undefined,
       note: "still running when the events end"

@@ -21,7 +21,10 @@ export const lanesOf = (
     const branch = "branch" in event ? event.branch : undefined
     if (branch === undefined) return main
     let track = flows.get(branch)
-    if (track === undefined) flows.set(branch, track = new Track(branch))
+    if (track !== undefined) return track
+    flows.set(branch, track = new Track(branch))
+    const around = flows.get(branch.slice(0, Math.max(0, branch.lastIndexOf("/"))))
+    if (around !== undefined) around.hasFlows = true
     return track
   }
   const launchedAt = (branch: string, fanIn: string): number | undefined => {

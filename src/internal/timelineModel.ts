@@ -26,6 +26,8 @@ export interface Row {
   readonly abandoned: boolean
   readonly attempts: number
   readonly startMs: number
+  /** When its line could go on: after what was cut had stopped. */
+  readonly endMs: number
   readonly timingMs: number
   readonly circuit: CircuitState | undefined
   /** The error, or what limit was reached. */

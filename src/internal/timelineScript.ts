@@ -2,13 +2,14 @@
  * The script of a timeline: details under the pointer, and the keyboard. Without it, titles tell the same.
  * Its hash is in the page's content security policy: a test says the right one.
  */
-export const scriptHash = "sha256-Ry8PMA5ePAUWD8EIfFH2C6wHh/HqckcjQslqICnvl+M="
+export const scriptHash = "sha256-9ubvI7NwkWeR917ZtdTcbgfc8LyxdHciQvvKhKggAhk="
 
 export const script = `
 "use strict";
 (() => {
   const tip = document.getElementById("tip");
   let pinned = false;
+  let shown;
   const told = (el) => {
     if (el.title) {
       el.setAttribute("aria-label", el.title);
@@ -28,6 +29,7 @@ export const script = `
     tip.replaceChildren(head, rest.join("\\n"));
     tip.classList.toggle("pinned", pinned);
     tip.hidden = false;
+    shown = el;
     const at = el.getBoundingClientRect();
     const own = tip.getBoundingClientRect();
     const below = at.bottom + 8;
@@ -58,8 +60,7 @@ export const script = `
   });
   addEventListener("scroll", () => {
     if (tip.hidden) return;
-    const el = document.activeElement;
-    if (pinned && el && el.matches(".lanes .s")) show(el);
+    if (pinned || shown.matches(":hover")) show(shown);
     else hide();
   }, { passive: true });
   const number = (el, name) => Number(el.style.getPropertyValue(name)) || 0;

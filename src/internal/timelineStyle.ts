@@ -1,7 +1,7 @@
 /**
  * The look of a timeline. Its hash is in the page's content security policy: a test says the right one.
  */
-export const styleHash = "sha256-gkdVxhvLLOEs8epJnRX9hA3cpViR3q6IPtq+Vi2k/YQ="
+export const styleHash = "sha256-W+uNHCKMQ0nwQjVDwCrGkYkrgm1hB9t/xegvCC2XkDg="
 
 export const style = `
 :root{color-scheme:light dark;--bg:#fff;--fg:#191c22;--dim:#59616e;--line:#dde1e7;--panel:#f5f6f8;--off:#f0f1f4;--focus:#0b57d0;
@@ -28,7 +28,7 @@ h1,h2,.summary,.name,td{overflow-wrap:anywhere}
 .key{display:flex;flex-wrap:wrap;gap:4px 16px;align-items:center;margin:10px 0;padding:8px 12px;background:var(--panel);border-radius:6px;font-size:12.5px}
 .key span{display:inline-flex;align-items:center;gap:6px}.key .s,.key .c{position:relative;width:24px;height:13px;left:0;top:0;bottom:auto}.key .c{height:6px}
 .key fieldset{border:0;margin:0;padding:0;display:flex;gap:12px}.key label{display:inline-flex;gap:4px;align-items:center;cursor:pointer}.key input{margin:0}
-.run{--name:17rem;margin-top:26px;border-top:1px solid var(--line);padding-top:16px;scroll-margin-top:8px}
+.run{--name:19rem;margin-top:26px;border-top:1px solid var(--line);padding-top:16px;scroll-margin-top:8px}
 .head{display:flex;flex-wrap:wrap;gap:2px 12px;align-items:baseline}.summary{max-width:100ch;font-size:15px;margin:6px 0 10px}
 .axis{position:sticky;top:0;z-index:3;height:26px;margin-left:var(--name);background:var(--bg);border-bottom:1px solid var(--line);font-size:11.5px;color:var(--dim)}
 .axis::before{content:"";position:absolute;inset:0 100% -1px calc(var(--name)*-1);background:var(--bg);border-bottom:1px solid var(--line)}

@@ -133,9 +133,9 @@ const compared = (run: Told, previous: Run | undefined): string | undefined => {
   const changed = run.rows.flatMap((row) => {
     const old = before.get(row.branch)
     if (old === undefined) return []
-    const [short, long] = faster ? [row.timingMs, old.timingMs] : [old.timingMs, row.timingMs]
+    const [short, long] = faster ? [held(row), held(old)] : [held(old), held(row)]
     const limit = faster ? now : then
-    return long > limit && short * 1.5 < long ? [{ row, old }] : []
+    return long > limit * 0.9 && short * 1.5 < long ? [{ row, old }] : []
   })
   if (changed.length === 0) return undefined
   const notAsked = changed.filter(({ row }) => faster && row.outcome === "rejected" && row.attempts === 0)
@@ -143,13 +143,14 @@ const compared = (run: Told, previous: Run | undefined): string | undefined => {
   const why = [
     ...notAsked.length === 0
       ? []
-      : [`it did not ask ${list(notAsked.map(({ old }) => `${old.branch} (${duration(old.timingMs)} there)`))}`],
+      : [`it did not ask ${list(notAsked.map(({ old }) => `${old.branch} (${duration(held(old))} there)`))}`],
     ...asked.length === 0 ? [] : [
-      list(
-        asked.map(({ old, row }) => `${row.branch} took ${duration(row.timingMs)} instead of ${duration(old.timingMs)}`)
-      )
+      list(asked.map(({ old, row }) => `${row.branch} took ${duration(held(row))} instead of ${duration(held(old))}`))
     ]
   ]
   const much = `${duration(Math.abs(then - now))} ${faster ? "less" : "more"} than run ${previous.number}`
   return `That is ${much}, because ${why.join(" and ")}.`
 }
+
+/** How long a flow kept its line waiting. */
+const held = ({ endMs, startMs }: Row): number => endMs - startMs

@@ -79,6 +79,8 @@ export class Track {
   /** Attempts that were seen since the flow began. */
   attempts = 0
   startedAt: number | undefined
+  /** Whether flows were seen that this one started. */
+  hasFlows = false
   constructor(branch: string | undefined) {
     this.branch = branch
   }
@@ -110,7 +112,9 @@ export class Track {
     this.attempt = undefined
     this.nodes = []
     this.nodeNotes = []
-    this.freeAt = outcome === "success" ? undefined : to
+    // What ends by itself leaves nothing to stop, unless it has flows of its own.
+    const cut = outcome === "timeout" || outcome === "interrupted" || (outcome === "failure" && this.hasFlows)
+    this.freeAt = cut ? to : undefined
   }
 
   /** An attempt that began before the first event of the list. */

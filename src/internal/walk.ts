@@ -54,7 +54,7 @@ const leave = (line: Line): void => {
 
 const steps = (line: Line): void => {
   let steps = 0
-  while (step(line)) {
+  while (line.pendingCut === undefined && step(line)) {
     if (++steps === maxStepsInOneGo) return pause(line)
   }
 }
@@ -149,6 +149,7 @@ const complete = (line: Line, node: PlanNode, update: unknown): boolean => {
 const depart = (line: Line, node: PlanNode): boolean => {
   if (line.ended) return false
   if (node.launches.length > 0) launch(line, node)
+  if (line.pendingCut !== undefined) return false
   const { way } = node
   switch (way._tag) {
     case "Edge":
