@@ -37,12 +37,14 @@ export const end = (line: Line, exit: Exit.Exit<Line["state"], unknown>): void =
 /** Stops a line before its end: its node and its flows are interrupted at once, and not waited for. */
 export const cut = (line: Line, why: Cut): void => {
   if (line.ended) return
+  const by = why._tag === "Interrupted" ? why.by : "the line that joins it was stopped"
   if (line.onStack) {
-    line.pendingCut ??= why
-    return
+    if (line.pendingCut !== undefined) return
+    line.pendingCut = why
+    return cutFlows(line, by)
   }
   line.failedNode = line.running?.name
-  conclude(line, why, why._tag === "Interrupted" ? why.by : "the line that joins it was stopped")
+  conclude(line, why, by)
 }
 
 const conclude = (line: Line, how: End, by: string): void => {

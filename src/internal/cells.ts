@@ -181,6 +181,7 @@ export class Flow {
   /** The attempt in execution, or the last one. */
   line: Line | undefined = undefined
 
+  holdsPlace = false
   /** Cut before or between attempts: the flow must not run any (further) attempt. */
   cancelled: Interrupted | undefined = undefined
   /** Takes the end of an attempt, where wrappers wait for it. */

@@ -5,7 +5,7 @@
  * execute(flow)                  one attempt, cut at its limit
  *   |> withCircuit(flow)         asks before, records after, every attempt
  *   |> drained(flow)             waits for what was cut, for as long as grace allows
- *   |> withPlace(flow)           holds a place of the fan-out for as long as an attempt runs
+ *   |> withPlace(flow)           takes a place of the fan-out, given back for a wait and at the end
  *   |> withRetry(flow)           decides whether and when another attempt runs
  *   |> capture                   Outcome -> ParallelFlowResult, always exactly one
  * ```
@@ -16,7 +16,7 @@
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { cut, drain, supervise } from "./attempt.ts"
-import { type End, type Flow, interrupted, Line, type Outcome } from "./cells.ts"
+import { type End, type Flow, Line, type Outcome } from "./cells.ts"
 import { errorMessage, errorType, primaryError } from "./describe.ts"
 import * as Emit from "./emit.ts"
 import { failureCause, isIdle, resultOf, settle } from "./settle.ts"
@@ -24,13 +24,12 @@ import { attemptSpan, endSpan, flowSpan, within } from "./span.ts"
 import { monotonicMs } from "./time.ts"
 import { withCircuit } from "./withCircuit.ts"
 import { attemptLimit } from "./withDeadline.ts"
-import { withPlace } from "./withPlace.ts"
+import { releasePlace, withPlace } from "./withPlace.ts"
 import { withRetry } from "./withRetry.ts"
 
 /** Starts a flow; it settles by itself. */
 export const start = (flow: Flow): void => {
   flow.span = flowSpan(flow)
-  if (flow.owner.pendingCut !== undefined) flow.cancelled ??= interrupted("the line that joins it was stopped")
   if (flow.cancelled !== undefined) return capture(flow, { _tag: "Cancelled" })
   flow.context = within(flow.owner.context, flow.span)
   const { circuitBreaker, retry } = flow.config
@@ -53,6 +52,7 @@ export const start = (flow: Flow): void => {
 
 const capture = (flow: Flow, outcome: Outcome): void => {
   if (flow.result === undefined) settle(flow, resultOf(flow, outcome))
+  releasePlace(flow)
 }
 
 const execute = (flow: Flow): Effect.Effect<End> =>

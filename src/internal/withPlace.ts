@@ -1,15 +1,24 @@
 /**
- * `concurrency`: a flow holds a place of its fan-out for as long as an attempt runs, and none while it waits for a retry.
+ * `concurrency`: a flow holds a place of its fan-out from its attempt to its result, and none while it waits for a retry.
  */
 import * as Effect from "effect/Effect"
 import type { Flow, Outcome } from "./cells.ts"
 import type { Places } from "./places.ts"
 import { park } from "./withDeadline.ts"
 
-export const withPlace = (self: Effect.Effect<Outcome>, flow: Flow, places: Places): Effect.Effect<Outcome> => {
-  const held = Effect.ensuring(self, Effect.sync(() => places.release()))
-  return Effect.flatMap(
+export const withPlace = (self: Effect.Effect<Outcome>, flow: Flow, places: Places): Effect.Effect<Outcome> =>
+  Effect.flatMap(
     park(flow, (go) => places.take(go)),
-    (how): Effect.Effect<Outcome> => how === "go" ? held : Effect.succeed({ _tag: how })
+    (how): Effect.Effect<Outcome> => {
+      if (how !== "go") return Effect.succeed({ _tag: how })
+      flow.holdsPlace = true
+      return self
+    }
   )
+
+/** Only after its result is known: what that result stops must not start in between. */
+export const releasePlace = (flow: Flow): void => {
+  if (!flow.holdsPlace) return
+  flow.holdsPlace = false
+  flow.places?.release()
 }

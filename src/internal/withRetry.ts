@@ -14,6 +14,7 @@ import * as Emit from "./emit.ts"
 import { failureCause } from "./settle.ts"
 import { startTimer } from "./time.ts"
 import { park } from "./withDeadline.ts"
+import { releasePlace } from "./withPlace.ts"
 
 type Retry = NonNullable<Resolved["retry"]>
 
@@ -60,6 +61,7 @@ const wait = (flow: Flow, error: unknown, delayMs: number, again: Effect.Effect<
       error: message
     })
   )
+  releasePlace(flow)
   const parked = park(flow, (go) => startTimer(flow.context, flow.run.clock, delayMs, go))
   return Effect.flatMap(
     Effect.andThen(logged, parked),
