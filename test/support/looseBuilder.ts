@@ -20,5 +20,5 @@ export interface LooseGraph {
 
 export const State = Schema.Struct({ n: Schema.Number })
 
-export const loose = (name = "g", options?: unknown): Loose =>
-  StateGraph.make(name, State, options as never) as unknown as Loose
+export const loose = (name = "g", options?: unknown, schema: unknown = State): Loose =>
+  StateGraph.make(name, schema as typeof State, options as never) as unknown as Loose
