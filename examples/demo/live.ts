@@ -1,0 +1,103 @@
+/**
+ * The live view of a terminal: one line per service, redrawn while the run goes on.
+ */
+import { Effect, Schedule } from "effect"
+import { styleText } from "node:util"
+import type { Event } from "./graph.ts"
+import { type Service, services } from "./servers.ts"
+
+interface Line {
+  readonly attempt: number
+  /** Epoch ms; absent before it starts. */
+  readonly startedAt?: number
+  readonly endedAt?: number
+  readonly color: "dim" | "green" | "red" | "yellow"
+  readonly doing: string
+}
+
+/** What the view shows: one line per service, in order. */
+export type View = Readonly<Record<Service, Line>>
+
+export const initial: View = Object.fromEntries(
+  services.map((service) => [service, { attempt: 0, color: "dim", doing: "not asked yet" }])
+) as unknown as View
+
+/** The view after an event. */
+export const update = (view: View, event: Event): View => {
+  if (!("branch" in event) || event.branch === undefined || !(event.branch in view)) return view
+  const service = event.branch as Service
+  const change = (line: Partial<Line>): View => ({ ...view, [service]: { ...view[service], ...line } })
+  switch (event._tag) {
+    case "FlowStarted":
+      return change({ startedAt: event.at })
+    case "AttemptStarted":
+      return change({ attempt: event.attempt, color: "dim", doing: "asking" })
+    case "AttemptFailed":
+      return change({ color: "red", doing: event.error })
+    case "FlowTimedOut":
+      return change({ color: "red", doing: `no answer within ${event.timeoutMs} ms` })
+    case "RetryScheduled":
+      return change({ color: "yellow", doing: `${event.error}, again in ${event.delayMs} ms` })
+    case "FlowRejected":
+      return change({ startedAt: event.at, color: "yellow", doing: `not asked: circuit is ${event.circuit.state}` })
+    case "FlowCompleted": {
+      const { success } = event.result
+      const line = view[service]
+      return change({
+        endedAt: event.at,
+        color: success ? "green" : line.color,
+        doing: success ? "answered" : line.doing
+      })
+    }
+    default:
+      return view
+  }
+}
+
+const spinner = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+const marks = { dim: " ", green: "✔", red: "✘", yellow: "⊘" }
+
+/** The view at an instant (epoch ms), as lines. */
+export const frame = (view: View, now: number): ReadonlyArray<string> =>
+  services.map((service) => {
+    const { attempt, color, doing, endedAt, startedAt } = view[service]
+    const running = startedAt !== undefined && endedAt === undefined
+    const mark = running ? spinner[Math.floor(now / 80) % spinner.length]! : endedAt === undefined ? " " : marks[color]
+    const time = startedAt === undefined ? "" : `${(((endedAt ?? now) - startedAt) / 1000).toFixed(1)} s`
+    const attempts = attempt === 0 ? "" : `attempt ${attempt}`
+    return `  ${styleText(running ? "dim" : color, mark)} ${service.padEnd(9)}${attempts.padEnd(11)}${
+      time.padStart(7)
+    }  ${styleText(color, doing)}`
+  })
+
+const up = (lines: number): string => `\u001b[${lines}A`
+const clearLine = "\u001b[2K"
+
+/** Draws on a terminal. `event` takes the run's events; the last frame stays. */
+export const make = (write: (text: string) => void) => {
+  let view = initial
+  let drawn = 0
+  const draw = Effect.clockWith((clock) =>
+    Effect.sync(() => {
+      const lines = frame(view, clock.currentTimeMillisUnsafe())
+      write((drawn === 0 ? "" : up(drawn)) + lines.map((line) => `${clearLine}${line}\n`).join(""))
+      drawn = lines.length
+    })
+  )
+  return {
+    event: (event: Event) =>
+      Effect.sync(() => {
+        if (event._tag === "GraphStarted") {
+          view = initial
+          drawn = 0
+        }
+        view = update(view, event)
+      }),
+    /** Redraws while the effect runs, and once more at its end. */
+    during: <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+      Effect.ensuring(
+        Effect.raceFirst(self, Effect.andThen(Effect.repeat(draw, Schedule.spaced("80 millis")), Effect.never)),
+        draw
+      )
+  }
+}
