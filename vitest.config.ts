@@ -13,7 +13,7 @@ export default defineConfig({
     alias: [{ find: /^effect-stategraph$/, replacement: fileURLToPath(new URL("./src/index.ts", import.meta.url)) }]
   },
   test: {
-    include: ["test/**/*.test.ts"],
+    include: ["test/**/*.test.ts", "examples/**/*.test.ts"],
     exclude: ["test/**/*.live.test.ts"],
     allowOnly: false,
     testTimeout: 10_000,
