@@ -118,11 +118,14 @@ const idsOf = ({ nodes }: Diagram): (name: string) => string => {
 
 const usesEnd = ({ edges }: Diagram): boolean => edges.some(({ to }) => to === END)
 
-/** A label on its edge: the key of a condition, or the branch where it is not called like its node. */
+/**
+ * A label on its edge: the key of a condition, or the branch where it is not called like its node. An empty key is no label:
+ * Mermaid has no empty ones.
+ */
 const labelOf = (edge: DiagramEdge): string | undefined => {
   switch (edge.kind) {
     case "condition":
-      return edge.label
+      return edge.label === "" ? undefined : edge.label
     case "parallel":
       return edge.branch === edge.to ? undefined : edge.branch
     default:
@@ -143,6 +146,10 @@ const arrows = { edge: "-->", condition: "-->", parallel: "==>", join: "-.->" } 
  *
  * A fan-in is a hexagon; a parallel edge is thick, with the branch's name where it differs from its node's; the way of a flow to
  * its fan-in is dotted. Ids never collide, and names mean nothing to Mermaid, whatever is in them.
+ *
+ * **Gotchas**
+ *
+ * Mermaid refuses diagrams of more than 500 edges or 50,000 characters unless its `maxEdges` and `maxTextSize` say more.
  *
  * **Example** (Two sources and their join)
  *

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Arbitrary, Effect, Schema } from "effect"
 import { Diagram, StateGraph } from "effect-stategraph"
-import { nastyGraph, nastyNames } from "./support/nastyGraph.ts"
+import { nastyGraph, nastyKeys, nastyNames } from "./support/nastyGraph.ts"
 
 const State = Schema.Struct({ n: Schema.Number })
 
@@ -103,13 +103,31 @@ describe("the diagram of a graph", () => {
     assert.deepStrictEqual(dot, mermaid)
   })
 
-  it("has no end where a graph never ends", () => {
-    const loop = StateGraph.make("loop", State)
+  it("has an end where an edge goes there", () => {
+    const toItself: Diagram.Diagram = {
+      name: "loop",
+      nodes: [{ name: "a", kind: "node" }],
+      edges: [{ kind: "edge", from: StateGraph.START, to: "a" }, { kind: "edge", from: "a", to: "a" }]
+    }
+    const toEnd = { ...toItself, edges: [...toItself.edges, { kind: "edge" as const, from: "a", to: StateGraph.END }] }
+    assert.notInclude(Diagram.toMermaid(toItself), "end")
+    assert.notInclude(Diagram.toDot(toItself), "end")
+    assert.include(Diagram.toMermaid(toEnd), `e(["end"])`)
+    assert.include(Diagram.toDot(toEnd), `e [label="end"`)
+  })
+
+  it("has the edge of an empty key without a label", () => {
+    const graph = StateGraph.make("empty", State)
       .addNode("a")
       .setEntryPoint("a")
-      .addConditionalEdges("a", () => "again" as const, { again: "a", stop: StateGraph.END })
+      .addConditionalEdges("a", () => "" as const, { "": StateGraph.END })
       .compile()
-    assert.include(loop.toMermaid(), `e(["end"])`)
+    assert.deepStrictEqual(graph.diagram.edges.at(-1), { kind: "condition", from: "a", to: StateGraph.END, label: "" })
+    assert.strictEqual(graph.toMermaid().split("\n").at(-1), "  n0 --> e")
+    assert.strictEqual(graph.toDot().split("\n").at(-2), "  n0 -> e")
+  })
+
+  it("has the fan-in's flow, its join and its way on, where the start launches", () => {
     const flows = StateGraph.make("flows", State).addNode("a").addFanInNode("j")
       .addParallelEdge(StateGraph.START, "a", "j").addEdge("j", StateGraph.END).compile()
     assert.deepStrictEqual(flows.diagram.edges.map(({ kind }) => kind), ["parallel", "join", "edge"])
@@ -129,7 +147,8 @@ describe("names of any kind", () => {
       .filter((name) => !reserved.includes(name))
 
   it.prop("never collide, and no node or edge is lost", { drawn }, ({ drawn }) => {
-    const graph = nastyGraph(["x", ...namesOf(drawn)])
+    const names = namesOf(drawn)
+    const graph = nastyGraph(["x", ...names], ["", ...names])
     const { edges, nodes } = graph.diagram
     for (const text of [graph.toMermaid(), graph.toDot()]) {
       const lines = text.split("\n").map((line) => line.trim())
@@ -151,7 +170,7 @@ describe("names of any kind", () => {
   }, { arbitrary: { runs: 300, seed: 7, size: 12 } })
 
   it.prop("have no character in Mermaid that means something there", { drawn }, ({ drawn }) => {
-    for (const [, label] of nastyGraph(["x", ...namesOf(drawn)]).toMermaid().matchAll(/"([^"]*)"/g)) {
+    for (const [, label] of nastyGraph(["x", ...namesOf(drawn)], nastyKeys).toMermaid().matchAll(/"([^"]*)"/g)) {
       assert.match(label!, /^(?:[\p{L}\p{M}\p{N} _-]|#\d+;)*$/u)
     }
   }, { arbitrary: { runs: 300, seed: 7, size: 12 } })

@@ -6,7 +6,7 @@ import { spawnSync } from "node:child_process"
 import { existsSync } from "node:fs"
 import { createRequire } from "node:module"
 import { chromium } from "playwright-core"
-import { nastyGraph, nastyNames } from "./support/nastyGraph.ts"
+import { nastyGraph, nastyKeys, nastyNames } from "./support/nastyGraph.ts"
 
 const browserPath = "/usr/bin/chromium"
 const hasDot = spawnSync("dot", ["-V"]).status === 0
@@ -17,7 +17,7 @@ if (!hasBrowser) console.warn(`skipped: there is no browser at ${browserPath}`)
 const graph = nastyGraph()
 const labels = [...nastyNames, "plan", "join", "after", "start", "end"]
 const branches = nastyNames.filter((_, i) => i % 2 === 1).map((name) => `branch ${name}`)
-const keys = nastyNames.map((name) => `key ${name}`)
+const keys = nastyKeys.filter((key) => key !== "")
 
 /** Text as it looks: however it was broken into lines. */
 const seen = (text: string): string => text.replaceAll(/\s+/g, " ").trim()

@@ -1,5 +1,5 @@
 /** AC3: failed attempts are repeated, each from the launch state, and all of them are told. */
-import { assert, describe, it } from "@effect/vitest"
+import { assert, describe } from "@effect/vitest"
 import { Effect, Exit, Fiber, Logger, References, Schema } from "effect"
 import { RetryPolicy, StateGraph } from "effect-stategraph"
 import { TestClock } from "effect/testing"
@@ -222,31 +222,34 @@ describe("AC3 retry", () => {
       assert.deepStrictEqual(done, ["quick at 20", "flaky at 500"])
     }))
 
-  it.effect("TD.13-INT-013 each retry is one log record with branch, attempt, delay and error", () =>
-    Effect.gen(function*() {
-      for (const [level, expected] of [["Info", 2], ["Warn", 2], ["Error", 0]] as const) {
-        const records: Array<Record<string, unknown>> = []
-        const logger = Logger.make(({ fiber, logLevel, message }) => {
-          records.push({ logLevel, message: String(message), ...fiber.getRef(References.CurrentLogAnnotations) })
-        })
-        const g = fan({
-          work: [(_, { attempt }) => attempt < 3 ? boom(`failure ${attempt}`) : Effect.void, {
-            retry: { maxRetries: 2, baseDelay: 10 }
-          }]
-        })
-        yield* endOf(
-          g.graph.invoke({ n: 1 }, { runId: "r" }).pipe(
-            Effect.provide(Logger.layer([logger])),
-            Effect.provideService(References.MinimumLogLevel, level)
+  scenario(
+    "TD.13-INT-013 each retry is one log record with branch, attempt, delay and error",
+    (run) =>
+      Effect.gen(function*() {
+        for (const [level, expected] of [["Info", 2], ["Warn", 2], ["Error", 0]] as const) {
+          const records: Array<Record<string, unknown>> = []
+          const logger = Logger.make(({ fiber, logLevel, message }) => {
+            records.push({ logLevel, message: String(message), ...fiber.getRef(References.CurrentLogAnnotations) })
+          })
+          const g = fan({
+            work: [(_, { attempt }) => attempt < 3 ? boom(`failure ${attempt}`) : Effect.void, {
+              retry: { maxRetries: 2, baseDelay: 10 }
+            }]
+          })
+          yield* endOf(
+            run(g.graph, { n: 1 }, { runId: "r" }).pipe(
+              Effect.provide(Logger.layer([logger])),
+              Effect.provideService(References.MinimumLogLevel, level)
+            )
           )
-        )
-        assert.strictEqual(records.length, expected)
-        if (expected === 0) continue
-        const [first, second] = records
-        const same = { logLevel: "Warn", graph: "g", runId: "r", branch: "work" }
-        assert.deepInclude(first, { ...same, attempt: 1, delayMs: 10, error: "failure 1" })
-        assert.deepInclude(second, { ...same, attempt: 2, delayMs: 20, error: "failure 2" })
-        assert.include(String(first!["message"]), "failure 1")
-      }
-    }))
+          assert.strictEqual(records.length, expected)
+          if (expected === 0) continue
+          const [first, second] = records
+          const same = { logLevel: "Warn", graph: "g", runId: "r", branch: "work" }
+          assert.deepInclude(first, { ...same, attempt: 1, delayMs: 10, error: "failure 1" })
+          assert.deepInclude(second, { ...same, attempt: 2, delayMs: 20, error: "failure 2" })
+          assert.include(String(first!["message"]), "failure 1")
+        }
+      })
+  )
 })

@@ -34,8 +34,20 @@ export const nastyNames: ReadonlyArray<string> = [
   "(("
 ]
 
+/** Keys of conditions may be anything, also what names may not. */
+export const nastyKeys: ReadonlyArray<string> = [
+  ...nastyNames.map((name) => `key ${name}`),
+  "",
+  "<script>alert(1)</script>",
+  "<br/>",
+  "[a](b/c)",
+  "1. item",
+  "- item",
+  "__proto__"
+]
+
 /** A graph with all of them as nodes, labels and branches. */
-export const nastyGraph = (names: ReadonlyArray<string> = nastyNames) => {
+export const nastyGraph = (names: ReadonlyArray<string> = nastyNames, keys: ReadonlyArray<string> = nastyKeys) => {
   let nodes = StateGraph.make(`nasty "graph"`, Schema.Struct({ n: Schema.Number })).addNode("plan" as string)
   for (const name of names) nodes = nodes.addNode(name)
   let flows = nodes.addFanInNode("join" as string).addNode("after" as string).setEntryPoint("plan")
@@ -47,6 +59,6 @@ export const nastyGraph = (names: ReadonlyArray<string> = nastyNames) => {
       i % 2 === 0 ? {} : { name: `branch ${name.replaceAll("/", "")}` }
     )
   })
-  const keys = Object.fromEntries(names.map((name, i) => [`key ${name}`, i % 2 === 0 ? StateGraph.END : "plan"]))
-  return flows.addEdge("join", "after").addConditionalEdges("after", () => "", keys).compile()
+  const targets = Object.fromEntries(keys.map((key, i) => [key, i % 2 === 0 ? StateGraph.END : "plan"]))
+  return flows.addEdge("join", "after").addConditionalEdges("after", () => "", targets).compile()
 }
