@@ -1,6 +1,6 @@
 /** `npm run demo` as its users see it: real processes, real sockets. */
 import { assert, describe, it } from "@effect/vitest"
-import { spawn, spawnSync } from "node:child_process"
+import { type ChildProcess, spawn, spawnSync } from "node:child_process"
 import { mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { connect } from "node:net"
 import { tmpdir } from "node:os"
@@ -15,23 +15,26 @@ interface Ended {
   readonly tookMs: number
 }
 
+// What the one who runs the tests wants of colors is not what they are about.
+const { FORCE_COLOR: _force, NO_COLOR: _no, ...inherited } = process.env
+
 /** Starts the demo; `onText` is told what it has printed so far. */
 const demo = (
   args: ReadonlyArray<string>,
-  onText: (stdout: string, kill: (signal: NodeJS.Signals) => void) => void = () => undefined
+  onText: (stdout: string, child: ChildProcess) => void = () => undefined
 ): Promise<Ended> =>
   new Promise((resolve, reject) => {
     const started = performance.now()
     const child = spawn(process.execPath, ["examples/demo/main.ts", ...args], {
       cwd: root,
-      env: { ...process.env, NO_COLOR: "1" },
+      env: { ...inherited, NO_COLOR: "1" },
       stdio: ["ignore", "pipe", "pipe"]
     })
     let stdout = ""
     let stderr = ""
     child.stdout.setEncoding("utf8").on("data", (text: string) => {
       stdout += text
-      onText(stdout, (signal) => child.kill(signal))
+      onText(stdout, child)
     })
     child.stderr.setEncoding("utf8").on("data", (text: string) => {
       stderr += text
@@ -154,10 +157,10 @@ describe("npm run demo", () => {
 
   it("stops everything at once on Ctrl-C, and leaves no server behind", async () => {
     let stoppedAt = 0
-    const { code, stdout } = await demo([], (text, kill) => {
+    const { code, stdout } = await demo([], (text, child) => {
       if (stoppedAt === 0 && /hanging +started/.test(text)) {
         stoppedAt = performance.now()
-        kill("SIGINT")
+        child.kill("SIGINT")
       }
     })
     assert.isAbove(stoppedAt, 0)
@@ -168,13 +171,19 @@ describe("npm run demo", () => {
     assert.isTrue((await Promise.all(ports(stdout).map(isRefused))).every(Boolean))
   })
 
+  it("ends without a word when nobody reads it any more, as with `head`", async () => {
+    const { code, stderr, stdout } = await demo([], (_text, child) => child.stdout?.destroy())
+    assert.strictEqual(stderr, "")
+    assert.strictEqual(code, 1)
+    assert.notInclude(stdout, "Run 2")
+  })
+
   const hasScript = spawnSync("script", ["--version"]).status === 0
   if (!hasScript) console.warn("skipped: there is no `script` to make a terminal with")
 
   it.skipIf(!hasScript)("draws a live view in a terminal, and plain lines with NO_COLOR", () => {
     const inTerminal = (env: Record<string, string>): string => {
-      const command = `"${process.execPath}" examples/demo/main.ts --runs 1 --timeout 300`
-      const { NO_COLOR: _, ...inherited } = process.env
+      const command = `stty cols 60; "${process.execPath}" examples/demo/main.ts --runs 1 --timeout 300`
       const { status, stdout } = spawnSync("script", ["-qec", command, "/dev/null"], {
         cwd: root,
         encoding: "utf8",
@@ -188,6 +197,11 @@ describe("npm run demo", () => {
     const last = stripVTControlCharacters(live.split("\u001b[5A").at(-1)!)
     assert.match(last, /✔ fast +attempt 1/)
     assert.match(last, /✘ dead +attempt 3 .*connection refused/)
+    const drawn = live.split("\r\u001b[2K").slice(1).map((line) => stripVTControlCharacters(line.split("\r\n")[0]!))
+    assert.isAbove(drawn.length, 10)
+    // One that wraps would be drawn beside itself.
+    for (const line of drawn) assert.isBelow(line.length, 60)
+    assert.isTrue(drawn.some((line) => line.endsWith("…")))
     assert.notMatch(stripVTControlCharacters(live), /fast +started/)
 
     const plain = inTerminal({ NO_COLOR: "1" })

@@ -8,7 +8,8 @@ import * as Live from "../examples/demo/live.ts"
 
 const event = (fields: object): Event => ({ runId: "r", graph: "status", at: 0, fanIn: "report", ...fields }) as never
 
-const lines = (view: Live.View, now: number) => Live.frame(view, now).map((line) => stripVTControlCharacters(line))
+const lines = (view: Live.View, now: number, columns = 80) =>
+  Live.frame(view, now, columns).map((line) => stripVTControlCharacters(line))
 
 const after = (...events: ReadonlyArray<object>) => events.map(event).reduce(Live.update, Live.initial)
 
@@ -49,6 +50,30 @@ describe("the live view", () => {
     assert.match(dead!, /⊘ dead +0\.0 s +not asked: circuit is OPEN/)
   })
 
+  it("says why it asks again, also after a timeout", () => {
+    const view = after(
+      { _tag: "FlowStarted", branch: "hanging", at: 0 },
+      { _tag: "AttemptStarted", branch: "hanging", attempt: 1 },
+      { _tag: "FlowTimedOut", branch: "hanging", attempt: 1, timeoutMs: 1000 },
+      { _tag: "RetryScheduled", branch: "hanging", attempt: 1, delayMs: 100, error: "flow \"hanging\" timed out" }
+    )
+    assert.match(lines(view, 1050)[3]!, /no answer within 1000 ms, again in 100 ms$/)
+  })
+
+  it("never fills a line of the terminal, however narrow it is", () => {
+    const error = "a reason that is much longer than any line ".repeat(5)
+    const view = after(
+      { _tag: "FlowStarted", branch: "dead", at: 0 },
+      { _tag: "AttemptFailed", branch: "dead", attempt: 1, error }
+    )
+    for (const columns of [200, 80, 60, 30, 10]) {
+      const drawn = lines(view, 1000, columns)
+      assert.strictEqual(drawn.length, 5)
+      for (const line of drawn) assert.isBelow(line.length, columns)
+      assert.isTrue(drawn[4]!.endsWith("…"), `${columns}: ${drawn[4]}`)
+    }
+  })
+
   it("turns its spinner while a service is asked, and not afterwards", () => {
     const view = after({ _tag: "FlowStarted", branch: "fast", at: 0 })
     const marks = [0, 80, 160].map((now) => lines(view, now)[0]!.trim()[0])
@@ -58,8 +83,11 @@ describe("the live view", () => {
   it.effect("is drawn over itself, and its last frame stays", () =>
     Effect.gen(function*() {
       let written = ""
-      const live = Live.make((text) => {
-        written += text
+      const live = Live.make({
+        columns: 0,
+        write: (text) => {
+          written += text
+        }
       })
       yield* live.event(event({ _tag: "GraphStarted" }))
       const fiber = yield* Effect.forkChild(

@@ -37,7 +37,7 @@ export const update = (view: View, event: Event): View => {
     case "FlowTimedOut":
       return change({ color: "red", doing: `no answer within ${event.timeoutMs} ms` })
     case "RetryScheduled":
-      return change({ color: "yellow", doing: `${event.error}, again in ${event.delayMs} ms` })
+      return change({ color: "yellow", doing: `${view[service].doing}, again in ${event.delayMs} ms` })
     case "FlowRejected":
       return change({ startedAt: event.at, color: "yellow", doing: `not asked: circuit is ${event.circuit.state}` })
     case "FlowCompleted": {
@@ -57,30 +57,42 @@ export const update = (view: View, event: Event): View => {
 const spinner = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 const marks = { dim: " ", green: "✔", red: "✘", yellow: "⊘" }
 
-/** The view at an instant (epoch ms), as lines. */
-export const frame = (view: View, now: number): ReadonlyArray<string> =>
+const cut = (text: string, room: number): string => text.length <= room ? text : `${text.slice(0, room - 1)}…`
+
+/** The view at an instant (epoch ms), as lines shorter than `columns`: one that wraps would be drawn beside itself. */
+export const frame = (view: View, now: number, columns: number): ReadonlyArray<string> =>
   services.map((service) => {
     const { attempt, color, doing, endedAt, startedAt } = view[service]
     const running = startedAt !== undefined && endedAt === undefined
     const mark = running ? spinner[Math.floor(now / 80) % spinner.length]! : endedAt === undefined ? " " : marks[color]
     const time = startedAt === undefined ? "" : `${(((endedAt ?? now) - startedAt) / 1000).toFixed(1)} s`
     const attempts = attempt === 0 ? "" : `attempt ${attempt}`
-    return `  ${styleText(running ? "dim" : color, mark)} ${service.padEnd(9)}${attempts.padEnd(11)}${
-      time.padStart(7)
-    }  ${styleText(color, doing)}`
+    const facts = `${service.padEnd(9)}${attempts.padEnd(11)}${time.padStart(7)}  `
+    const text = cut(facts + doing, Math.max(columns - 5, 1))
+    return `  ${styleText(running ? "dim" : color, mark)} ${text.slice(0, facts.length)}${
+      styleText(color, text.slice(facts.length))
+    }`
   })
 
 const up = (lines: number): string => `\u001b[${lines}A`
-const clearLine = "\u001b[2K"
+// From its first column: the cursor may be after a "^C".
+const clearLine = "\r\u001b[2K"
+
+/** The part of a terminal that drawing needs; `columns` changes when its window does. */
+export interface Terminal {
+  readonly columns: number
+  readonly write: (text: string) => void
+}
 
 /** Draws on a terminal. `event` takes the run's events; the last frame stays. */
-export const make = (write: (text: string) => void) => {
+export const make = (terminal: Terminal) => {
   let view = initial
   let drawn = 0
   const draw = Effect.clockWith((clock) =>
     Effect.sync(() => {
-      const lines = frame(view, clock.currentTimeMillisUnsafe())
-      write((drawn === 0 ? "" : up(drawn)) + lines.map((line) => `${clearLine}${line}\n`).join(""))
+      // A terminal of unknown width says 0.
+      const lines = frame(view, clock.currentTimeMillisUnsafe(), terminal.columns || 80)
+      terminal.write((drawn === 0 ? "" : up(drawn)) + lines.map((line) => `${clearLine}${line}\n`).join(""))
       drawn = lines.length
     })
   )

@@ -16,7 +16,7 @@ const watcher = (printer: ReturnType<typeof Print.makePrinter>) => {
   if (!process.stdout.isTTY || process.env["NO_COLOR"]) {
     return { ...printer, during: <A, E, R>(self: Effect.Effect<A, E, R>) => self }
   }
-  const live = Live.make((text) => process.stdout.write(text))
+  const live = Live.make(process.stdout)
   return { ...live, clientGone: () => Effect.void }
 }
 
@@ -57,6 +57,9 @@ const demo = (options: Options.Options) => {
     Effect.onInterrupt(() => Console.log("\nStopped: no request is open, every server is closed."))
   )
 }
+
+// Nobody reads any more, as in `npm run demo | head`: the servers end with the process.
+process.stdout.once("error", () => process.exit(1))
 
 Options.command(demo).pipe(
   Command.run({ version: "" }),
