@@ -211,6 +211,28 @@ export class FailFastError extends Schema.TaggedError<FailFastError>()("FailFast
 }
 
 /**
+ * Two flows set one key of the state, which has no reducer, and the fan-in that joins them has no `run` to say what to do.
+ *
+ * @category run errors
+ * @since 0.1.0
+ */
+export class MergeConflictError extends Schema.TaggedError<MergeConflictError>()("MergeConflictError", {
+  graph: Schema.String,
+  /** The fan-in. */
+  node: Schema.String,
+  branch: Schema.optionalKey(Schema.String),
+  key: Schema.String,
+  /** The flows that set the key, in order. */
+  branches: Schema.Array(Schema.String)
+}) {
+  override get message(): string {
+    const flows = this.branches.map((branch) => `"${branch}"`).join(", ")
+    return `fan-in "${this.node}" of graph "${this.graph}"${within(this.branch)} cannot merge the key "${this.key}", ` +
+      `which the flows ${flows} set: give the key a reducer (StateGraph.make) or the fan-in a function`
+  }
+}
+
+/**
  * A hook failed whose callback object says `errorPolicy: "raise"`.
  *
  * @category run errors
@@ -276,7 +298,7 @@ export class CircuitOpenError extends Schema.TaggedError<CircuitOpenError>()("Ci
  * @category models
  * @since 0.1.0
  */
-export type LineError = InvalidUpdateError | RoutingError | StepLimitError | FailFastError
+export type LineError = InvalidUpdateError | RoutingError | StepLimitError | FailFastError | MergeConflictError
 
 /**
  * What `invoke` and `stream` can fail with beside the errors of the graph's own nodes.

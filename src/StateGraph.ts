@@ -164,20 +164,35 @@ export interface EdgeConfig extends ParallelConfig.Input {
  * @category models
  * @since 0.1.0
  */
-export interface MakeOptions {
+export interface MakeOptions<S = unknown, Progress extends Schema.Top | undefined = Schema.Top | undefined> {
   /** The graph's default config of its flows. */
   readonly parallel?: ParallelConfig.Input | undefined
   /** Of the values that nodes give to `ctx.emit`; without it they may be anything. */
-  readonly progress?: Schema.Top | undefined
+  readonly progress?: Progress | undefined
+  /**
+   * How a fan-in without a function puts together what its successful flows set, by key: `reduce(current, update)`, first with
+   * the state's own value, then flow by flow in order. A key that is unset takes the first value as it is.
+   */
+  readonly reducers?: Reducers<S> | undefined
 }
 
 /**
- * The progress values of a graph made with options `O`.
+ * Functions by key of the state.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Reducers<S> = {
+  readonly [K in keyof S]?: (current: Required<S>[K], update: Required<S>[K]) => Required<S>[K]
+}
+
+/**
+ * The progress values of a graph made with the schema `Progress`, or without one.
  *
  * @category type-level
  * @since 0.1.0
  */
-export type ProgressOf<O> = O extends { readonly progress: Schema.Top } ? O["progress"]["Type"] : unknown
+export type ProgressOf<Progress> = Progress extends Schema.Top ? Progress["Type"] : unknown
 
 /**
  * Options of `compile`. Callbacks may need services `R` and raise `E`.
@@ -260,7 +275,8 @@ export interface StateGraph<
 
   /**
    * Adds a node that joins flows: `ctx.parallelResults` holds their results in declaration order. Add it after the nodes
-   * of its flows, so that the results' type knows their errors.
+   * of its flows, so that the results' type knows their errors. Without `run` it puts what the successful flows set into the
+   * state: with the key's reducer (`make`), or as it is; two flows that set a key without one are a `MergeConflictError`.
    */
   addFanInNode<const Name extends string>(
     name: Name & Fresh<Name, N["name"]>
@@ -415,9 +431,16 @@ export interface CompiledGraph<in out S, in In, out E, out R, out P = unknown> e
  * @category constructors
  * @since 0.1.0
  */
-export const make = <const F extends Schema.Struct.Fields, const O extends MakeOptions = {}>(
+export const make = <const F extends Schema.Struct.Fields, Progress extends Schema.Top | undefined = undefined>(
   name: string,
   schema: F | Schema.Struct<F>,
-  options?: O
-): StateGraph<Schema.Struct<F>["Type"], Schema.Struct<F>["~type.make.in"], never, never, never, never, ProgressOf<O>> =>
-  begin(name, schema, options) as never
+  options?: MakeOptions<Schema.Struct<F>["Type"], Progress>
+): StateGraph<
+  Schema.Struct<F>["Type"],
+  Schema.Struct<F>["~type.make.in"],
+  never,
+  never,
+  never,
+  never,
+  ProgressOf<Progress>
+> => begin(name, schema, options) as never

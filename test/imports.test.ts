@@ -15,7 +15,7 @@ const tiers: ReadonlyArray<ReadonlyArray<string>> = [
   ["RetryPolicy", "CircuitBreaker", "FlowCallbacks", "internal/environment"],
   ["ParallelConfig", "internal/callbacks", "internal/circuitStore"],
   ["CircuitBreakerRegistry", "internal/describe", "internal/paths"],
-  ["Diagram", "internal/emit", "internal/resultCodec", "internal/validate"],
+  ["Diagram", "internal/emit", "internal/mergeFlows", "internal/resultCodec", "internal/validate"],
   ["ParallelFlowResult", "internal/node"],
   ["internal/settle", "internal/withDeadline"],
   ["internal/attempt", "internal/withCircuit", "internal/withPlace"],

@@ -14,20 +14,22 @@ import type * as GraphEvent from "../GraphEvent.ts"
 import * as ParallelConfig from "../ParallelConfig.ts"
 import { compile, type CompileInput, type Making } from "./compile.ts"
 import { OptionReader } from "./option.ts"
-import { type BuilderData, END, type NodeFunction, START, type State } from "./plan.ts"
+import { type BuilderData, END, type NodeFunction, type Reducer, START, type State } from "./plan.ts"
 import { type Compiled, execute, registryOf, type RunOptions } from "./run.ts"
 
 interface MakeInput {
   readonly parallel?: ParallelConfig.Input | undefined
   readonly progress?: Schema.Top | undefined
+  readonly reducers?: unknown
 }
 
 /** An empty builder, or what is wrong with its options, thrown. */
 export const begin = (name: string, schema: unknown, options: MakeInput = {}): Builder => {
   const struct = asStruct(name, schema)
   const reader = new OptionReader(`StateGraph.make("${name}")`)
-  reader.known("", options, ["parallel", "progress"])
+  reader.known("", options, ["parallel", "progress", "reducers"])
   const { parallel, progress } = options
+  const reducers = readReducers(options.reducers, struct.fields, reader)
   if (progress !== undefined && !Schema.isSchema(progress)) reader.reject("progress", progress, "a Schema")
   const parsed = parallel === undefined
     ? Result.succeed(ParallelConfig.empty)
@@ -38,7 +40,8 @@ export const begin = (name: string, schema: unknown, options: MakeInput = {}): B
     make: (input) => struct.makeEffect(input as never) as Effect.Effect<State, never>,
     keys: new Map(Object.entries(struct.fields).map(([key, field]) => [key, { optional: isOptional(field) }])),
     config: Result.getOrThrow(parsed),
-    isProgress: progress === undefined ? undefined : Schema.is(progress)
+    isProgress: progress === undefined ? undefined : Schema.is(progress),
+    reducers
   })
 }
 
@@ -59,6 +62,26 @@ const asStruct = (name: string, schema: unknown): Schema.Struct<Schema.Struct.Fi
   }
   if (typeof schema !== "object" || schema === null) return refuse(String(schema))
   return Schema.Struct(schema as Schema.Struct.Fields)
+}
+
+const readReducers = (
+  given: unknown,
+  fields: Schema.Struct.Fields,
+  reader: OptionReader
+): ReadonlyMap<string, Reducer> => {
+  const reducers = new Map<string, Reducer>()
+  if (given === undefined) return reducers
+  if (typeof given !== "object" || given === null) {
+    reader.reject("reducers", given, "an object of functions, by key of the state")
+    return reducers
+  }
+  const keys = Object.keys(fields).join(", ")
+  for (const [key, reduce] of Object.entries(given)) {
+    if (!Object.hasOwn(fields, key)) reader.reject(`reducers.${key}`, reduce, `a key of the state: ${keys}`)
+    else if (typeof reduce === "function") reducers.set(key, reduce as Reducer)
+    else if (reduce !== undefined) reader.reject(`reducers.${key}`, reduce, "a function")
+  }
+  return reducers
 }
 
 const isOptional = (field: Schema.Constraint): boolean => field.ast.context?.isOptional === true

@@ -91,6 +91,8 @@ export class Line {
   runningSpan: Tracer.Span | undefined = undefined
   /** Launched and not yet joined. */
   open: ReadonlyArray<Join> = noJoins
+  /** Keys that its nodes set, where the fan-in that joins it merges them. */
+  written: Set<string> | undefined = undefined
   /** Counts visits from the second step on: most flows have one step only. */
   visits: Map<PlanNode, number> | undefined = undefined
   first: PlanNode | undefined = undefined

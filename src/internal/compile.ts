@@ -25,13 +25,14 @@ export interface Making {
   readonly keys: Plan["keys"]
   readonly config: ParallelConfig.ParallelConfig
   readonly isProgress: Plan["isProgress"]
+  readonly reducers: Plan["reducers"]
 }
 
 const defaultMaxSteps = 1000
 
 export const compile = (
   data: BuilderData,
-  { config: base, isProgress, keys, make }: Making,
+  { config: base, isProgress, keys, make, reducers }: Making,
   options: CompileInput
 ): Result.Result<Compiled, GraphValidationError> => {
   const invalid: Array<GraphProblem> = []
@@ -73,6 +74,7 @@ export const compile = (
       keys,
       maxSteps: maxSteps ?? defaultMaxSteps,
       isProgress,
+      reducers,
       config,
       resolved: ParallelConfig.resolve(config)
     },

@@ -14,6 +14,9 @@ export type State = Readonly<Record<string, unknown>>
 /** A node's function as the engine sees it: an update, nothing, or an Effect of one. */
 export type NodeFunction = (state: State, ctx: unknown) => unknown
 
+/** Puts the value that a flow set together with what is there. */
+export type Reducer = (current: unknown, update: unknown) => unknown
+
 /** What the builder was told, in the order it was told. */
 export interface BuilderData {
   readonly name: string
@@ -84,6 +87,8 @@ export interface Plan {
   readonly maxSteps: number
   /** Whether a value is one of the graph's progress values; absent: everything is. */
   readonly isProgress: ((value: unknown) => boolean) | undefined
+  /** How values of a key are put together where flows are merged. */
+  readonly reducers: ReadonlyMap<string, Reducer>
   /** `make` and `compile`, merged. */
   readonly config: ParallelConfig.ParallelConfig
   readonly resolved: ParallelConfig.Resolved

@@ -9,11 +9,11 @@ import type * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { RoutingError, StepLimitError } from "../GraphError.ts"
-import type { Any as AnyResult } from "../ParallelFlowResult.ts"
 import { cut, end } from "./attempt.ts"
-import type { Line } from "./cells.ts"
+import type { Flow, Line } from "./cells.ts"
 import * as Emit from "./emit.ts"
 import { launch } from "./fanOut.ts"
+import { mergeFlows } from "./mergeFlows.ts"
 import { call, contextOf, isInterruption, merge, type Returned } from "./node.ts"
 import { firstDeclared } from "./paths.ts"
 import { END, type PlanNode, type Position } from "./plan.ts"
@@ -82,23 +82,28 @@ const step = (line: Line): boolean => {
 
 const join = (line: Line, at: PlanNode): boolean => {
   const join = line.open.find((join) => join.fanIn === at)
-  if (join === undefined) return enter(line, at, [])
+  if (join === undefined) return enter(line, at, noFlows)
   if (join.pending > 0) {
     join.waiter = () => walk(line)
     return false
   }
   line.open = line.open.filter((other) => other !== join)
-  return enter(line, at, join.flows.map((flow) => flow.result!))
+  return enter(line, at, join.flows)
 }
 
-const enter = (line: Line, node: PlanNode, results: ReadonlyArray<AnyResult> | undefined): boolean => {
+const noFlows: ReadonlyArray<Flow> = []
+
+const enter = (line: Line, node: PlanNode, flows: ReadonlyArray<Flow> | undefined): boolean => {
   line.visit(node)
+  const results = flows?.map((flow) => flow.result!)
   if (results !== undefined) Emit.fanInStarted(line, node, results)
   Emit.nodeStarted(line, node)
   line.running = node
   line.runningSpan = nodeSpan(line, node)
   const { run } = node
-  if (run === undefined) return complete(line, node, undefined)
+  if (run === undefined) {
+    return flows === undefined ? complete(line, node, undefined) : arrive(line, node, mergeFlows(line, node, flows))
+  }
   const ctx = line.ctx = contextOf(line, node, results)
   return after(line, call(line, within(line.context, line.runningSpan), ctx, run), node, arrive)
 }
@@ -138,6 +143,10 @@ const complete = (line: Line, node: PlanNode, update: unknown): boolean => {
     return fail(line, state)
   }
   line.state = state
+  if (update !== undefined && line.flow !== undefined && line.flow.edge.fanIn.run === undefined) {
+    line.written ??= new Set()
+    for (const key of Object.keys(update as object)) line.written.add(key)
+  }
   line.running = undefined
   endSpan(line.run, line.runningSpan, Exit.void)
   Emit.nodeCompleted(line, node, update === undefined ? {} : update as object)

@@ -198,3 +198,10 @@ test("what is wrong does not compile", () => {
   // @ts-expect-error an unknown option of an edge
   g2.addParallelEdge("two", "lit", "join", { timeOut: 1 })
 })
+
+// reducers: typed by the state, optional keys as the value they have when set
+StateGraph.make("r", State, { reducers: { hits: (a, b) => [...a, ...b], note: (a, b) => a + b } })
+// @ts-expect-error a reducer of a key that is not in the state
+StateGraph.make("r", State, { reducers: { nope: (a: string) => a } })
+// @ts-expect-error a reducer of another type than its key
+StateGraph.make("r", State, { reducers: { hits: (a: string, b: string) => a + b } })

@@ -1,0 +1,51 @@
+/**
+ * What a fan-in without a function does: puts what its successful flows set into the state, key by key.
+ */
+import * as Exit from "effect/Exit"
+import { MergeConflictError } from "../GraphError.ts"
+import type { Flow, Line } from "./cells.ts"
+import type { PlanNode, State } from "./plan.ts"
+
+/** The update; a conflict, or what a reducer threw, is a failure. */
+export const mergeFlows = (
+  line: Line,
+  node: PlanNode,
+  flows: ReadonlyArray<Flow>
+): Exit.Exit<State, MergeConflictError> => {
+  const { plan } = line.run
+  const update: Record<string, unknown> = {}
+  const setBy = new Map<string, string>()
+  for (const flow of flows) {
+    if (flow.result?.success !== true || flow.line?.written === undefined) continue
+    for (const key of flow.line.written) {
+      const value = flow.line.state[key]
+      const reduce = plan.reducers.get(key)
+      if (reduce === undefined) {
+        const other = setBy.get(key)
+        if (other !== undefined) return Exit.fail(conflict(line, node, flows, key))
+        setBy.set(key, flow.branch)
+        update[key] = value
+      } else if (value !== undefined) {
+        const current = Object.hasOwn(update, key) ? update[key] : line.state[key]
+        try {
+          // Nothing to put it together with: the first value is the value.
+          update[key] = current === undefined ? value : reduce(current, value)
+        } catch (defect) {
+          return Exit.die(defect)
+        }
+      }
+    }
+  }
+  return Exit.succeed(update)
+}
+
+const conflict = (line: Line, node: PlanNode, flows: ReadonlyArray<Flow>, key: string): MergeConflictError =>
+  new MergeConflictError({
+    graph: line.run.plan.name,
+    node: node.name,
+    ...(line.flow === undefined ? {} : { branch: line.flow.branch }),
+    key,
+    branches: flows.filter((flow) => flow.result?.success === true && flow.line?.written?.has(key)).map(({ branch }) =>
+      branch
+    )
+  })
