@@ -5,6 +5,7 @@
  */
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
+import type { Completion } from "./Completion.ts"
 import type { ParallelFlowResult } from "./ParallelFlowResult.ts"
 
 /**
@@ -43,6 +44,8 @@ export interface NodeContext<out Item = unknown, in Progress = never> {
  */
 export interface FanInContext<S, E, in P = never> extends NodeContext<undefined, P> {
   readonly parallelResults: ReadonlyArray<ParallelFlowResult<S, E>>
+  /** Why the fan-in runs now, and how many flows did what. */
+  readonly completion: Completion
 }
 
 /**

@@ -12,6 +12,7 @@ import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type * as CircuitBreakerRegistry from "./CircuitBreakerRegistry.ts"
+import type { Rule } from "./Completion.ts"
 import type { Diagram } from "./Diagram.ts"
 import type * as FlowCallbacks from "./FlowCallbacks.ts"
 import type { CallbackError, GraphValidationError, RunError } from "./GraphError.ts"
@@ -159,6 +160,17 @@ export interface EdgeConfig extends ParallelConfig.Input {
 }
 
 /**
+ * Options of a fan-in node.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface FanInOptions {
+  /** When it has enough. Default: `"all"`. */
+  readonly completion?: Rule | undefined
+}
+
+/**
  * Options of {@link make}.
  *
  * @category models
@@ -279,11 +291,14 @@ export interface StateGraph<
    * state: with the key's reducer (`make`), or as it is; two flows that set a key without one are a `MergeConflictError`.
    */
   addFanInNode<const Name extends string>(
-    name: Name & Fresh<Name, N["name"]>
+    name: Name & Fresh<Name, N["name"]>,
+    run?: undefined,
+    options?: FanInOptions
   ): StateGraph<S, In, N | Node<Name, never, never>, Main | Name, E2, R2, P>
   addFanInNode<const Name extends string, Ret extends Returned<S>>(
     name: Name & Fresh<Name, N["name"]>,
-    run: (state: S, ctx: FanInContext<S, N["E"], P>) => Ret & Exact<S, Ret>
+    run: (state: S, ctx: FanInContext<S, N["E"], P>) => Ret & Exact<S, Ret>,
+    options?: FanInOptions
   ): StateGraph<S, In, N | Node<Name, ErrorOf<Ret>, ServicesOf<Ret>>, Main | Name, E2, R2, P>
 
   /** The one way on from a node. */

@@ -45,6 +45,13 @@ export * as CircuitBreaker from "./CircuitBreaker.ts"
 export * as CircuitBreakerRegistry from "./CircuitBreakerRegistry.ts"
 
 /**
+ * When a fan-in has enough.
+ *
+ * @since 0.1.0
+ */
+export * as Completion from "./Completion.ts"
+
+/**
  * What became of a flow.
  *
  * @since 0.1.0

@@ -12,8 +12,8 @@ import { filesIn } from "../scripts/snippets.ts"
 const tiers: ReadonlyArray<ReadonlyArray<string>> = [
   ["GraphError", "GraphEvent", "GraphMetrics", "NodeContext"],
   ["internal/cells", "internal/option", "internal/places", "internal/plan", "internal/span", "internal/time"],
-  ["RetryPolicy", "CircuitBreaker", "FlowCallbacks", "internal/environment"],
-  ["ParallelConfig", "internal/callbacks", "internal/circuitStore"],
+  ["RetryPolicy", "CircuitBreaker", "Completion", "FlowCallbacks", "internal/environment"],
+  ["ParallelConfig", "internal/callbacks", "internal/circuitStore", "internal/complete"],
   ["CircuitBreakerRegistry", "internal/describe", "internal/paths"],
   ["Diagram", "internal/emit", "internal/mergeFlows", "internal/resultCodec", "internal/validate"],
   ["ParallelFlowResult", "internal/node"],

@@ -7,7 +7,7 @@
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as GraphMetrics from "../GraphMetrics.ts"
-import { type Cut, type End, type Flow, interrupted, type Limit, type Line } from "./cells.ts"
+import { type Cut, type End, type Flow, interrupted, type Join, type Limit, type Line } from "./cells.ts"
 import * as Emit from "./emit.ts"
 import { isIdle, resultOf, settle } from "./settle.ts"
 import { endSpan } from "./span.ts"
@@ -57,10 +57,13 @@ const conclude = (line: Line, how: End, by: string): void => {
 
 /** Stops all flows of a line that have not settled. */
 const cutFlows = (line: Line, by: string): void => {
-  for (const join of line.open) {
-    if (join.pending === 0) continue
-    for (const flow of join.flows) if (flow.result === undefined) cutFlow(flow, by)
-  }
+  for (const join of line.open) cutJoin(join, by)
+}
+
+export const cutJoin = (join: Join, by: string): void => {
+  join.cancelTimer?.()
+  if (join.pending === 0) return
+  for (const flow of join.flows) if (flow.result === undefined) cutFlow(flow, by)
 }
 
 const cutFlow = (flow: Flow, by: string): void => {

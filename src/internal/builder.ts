@@ -8,13 +8,14 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type * as CircuitBreakerRegistry from "../CircuitBreakerRegistry.ts"
+import * as Completion from "../Completion.ts"
 import * as Diagram from "../Diagram.ts"
 import { type GraphValidationError, InvalidConfigError } from "../GraphError.ts"
 import type * as GraphEvent from "../GraphEvent.ts"
 import * as ParallelConfig from "../ParallelConfig.ts"
 import { compile, type CompileInput, type Making } from "./compile.ts"
 import { OptionReader } from "./option.ts"
-import { type BuilderData, END, type NodeFunction, type Reducer, START, type State } from "./plan.ts"
+import { type BuilderData, END, type NodeData, type NodeFunction, type Reducer, START, type State } from "./plan.ts"
 import { type Compiled, execute, registryOf, type RunOptions } from "./run.ts"
 
 interface MakeInput {
@@ -101,14 +102,16 @@ export class Builder implements Pipeable.Pipeable {
   #with(change: Partial<BuilderData>): Builder {
     return new Builder({ ...this.#data, ...change }, this.#making)
   }
-  #addNode(kind: "node" | "fanIn", name: string, run: NodeFunction | undefined): Builder {
-    return this.#with({ nodes: [...this.#data.nodes, { name, kind, run }] })
-  }
   addNode(name: string, run?: NodeFunction): Builder {
-    return this.#addNode("node", name, run)
+    const node: NodeData = { name, kind: "node", run, completion: Result.succeed(undefined) }
+    return this.#with({ nodes: [...this.#data.nodes, node] })
   }
-  addFanInNode(name: string, run?: NodeFunction): Builder {
-    return this.#addNode("fanIn", name, run)
+  addFanInNode(name: string, run?: NodeFunction, options: { readonly completion?: unknown } = {}): Builder {
+    const reader = new OptionReader(`fan-in ${name}`)
+    reader.known("", options, ["completion"])
+    const rule = Completion.parse(options.completion, reader.source)
+    const completion = reader.problems.length > 0 ? Result.fail(reader.problems) : rule
+    return this.#with({ nodes: [...this.#data.nodes, { name, kind: "fanIn", run, completion }] })
   }
   addEdge(from: string, to: string): Builder {
     return this.#with({ edges: [...this.#data.edges, { from, to }] })

@@ -9,6 +9,7 @@ import type * as Fiber from "effect/Fiber"
 import type * as Tracer from "effect/Tracer"
 import type { CircuitState } from "../CircuitBreaker.ts"
 import type * as CircuitBreakerRegistry from "../CircuitBreakerRegistry.ts"
+import type { Completion } from "../Completion.ts"
 import type * as GraphError from "../GraphError.ts"
 import type * as GraphEvent from "../GraphEvent.ts"
 import type * as GraphMetrics from "../GraphMetrics.ts"
@@ -43,6 +44,8 @@ export interface Run {
   readonly walk: (line: Line) => void
   /** Stops a line before its end. */
   readonly cut: (line: Line, why: Cut) => void
+  /** Stops those flows of a join that have not settled. */
+  readonly cutFlows: (join: Join, by: string) => void
 }
 
 /** Why a line was stopped before it ended by itself. */
@@ -226,8 +229,14 @@ export class Join {
   readonly fanIn: PlanNode
   readonly flows: Array<Flow> = []
   pending = 0
+  /** The line has arrived: no more flows are launched. */
+  closed = false
   /** The line, when it waits here. */
   waiter: (() => void) | undefined = undefined
+  /** Why no more flows are waited for, if its rule says so. */
+  completed: Completion["reason"] | undefined = undefined
+  successful = 0
+  cancelTimer: (() => void) | undefined = undefined
   constructor(fanIn: PlanNode) {
     this.fanIn = fanIn
   }

@@ -60,6 +60,12 @@ export const compile = (
     const own = orReport(edge.config, [edge.from, edge.to])
     return { config: own, resolved: ParallelConfig.resolve(ParallelConfig.merge(config, own)) }
   }
+  for (const { completion, name } of data.nodes) {
+    if (Result.isSuccess(completion)) continue
+    for (const error of completion.failure) {
+      invalid.push({ code: "InvalidConfig", nodes: [name], message: error.message })
+    }
+  }
   // Configs of edges that cannot be linked are read all the same, for their problems.
   const read = new Map(data.parallels.map((edge) => [edge, configOf(edge)]))
   const linked = link(data, (edge) => read.get(edge)!)

@@ -1,7 +1,8 @@
 /**
  * Step 4: what a node launches. `State, PlanEdge[] -> Flow[]`, in declared order.
  */
-import { Flow, Join, type Line } from "./cells.ts"
+import { Flow, interrupted, Join, type Line } from "./cells.ts"
+import { startTime } from "./complete.ts"
 import { start } from "./flow.ts"
 import { Places } from "./places.ts"
 import type { PlanNode } from "./plan.ts"
@@ -14,6 +15,9 @@ export const launch = (line: Line, node: PlanNode): void => {
     const config = line.run.configOf(edge)
     const join = joinOf(line, edge.fanIn)
     const flow = new Flow(line, edge, config, join, places?.get(edge.fanIn), launched)
+    if (join.flows.length === 0) startTime(line, join)
+    // The rule has been met meanwhile: what is launched for it now is not needed.
+    if (join.completed !== undefined) flow.cancelled = interrupted(`the fan-in "${join.fanIn.name}" is complete`)
     join.flows.push(flow)
     join.pending++
     flows.push(flow)

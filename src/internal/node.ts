@@ -9,10 +9,12 @@ import type * as Fiber from "effect/Fiber"
 import * as Predicate from "effect/Predicate"
 import * as References from "effect/References"
 import * as Scope from "effect/Scope"
+import type { Completion } from "../Completion.ts"
 import { InvalidUpdateError } from "../GraphError.ts"
 import { CurrentNode, type NodeContext } from "../NodeContext.ts"
 import type { Any as AnyResult } from "../ParallelFlowResult.ts"
-import type { Line } from "./cells.ts"
+import type { Join, Line } from "./cells.ts"
+import { completionOf } from "./complete.ts"
 import * as Emit from "./emit.ts"
 import type { NodeFunction, PlanNode, State } from "./plan.ts"
 
@@ -51,9 +53,11 @@ class Ctx implements NodeContext<undefined, unknown> {
 
 class FanInCtx extends Ctx {
   readonly parallelResults: ReadonlyArray<AnyResult>
-  constructor(line: Line, node: PlanNode, results: ReadonlyArray<AnyResult>) {
+  readonly completion: Completion
+  constructor(line: Line, node: PlanNode, join: Join, results: ReadonlyArray<AnyResult>) {
     super(line, node)
     this.parallelResults = results
+    this.completion = completionOf(join, node.completion)
   }
 }
 
@@ -67,8 +71,8 @@ const progress = (line: Line, node: PlanNode, value: unknown): Effect.Effect<voi
   return Effect.void
 }
 
-export const contextOf = (line: Line, node: PlanNode, results: ReadonlyArray<AnyResult> | undefined): Ctx =>
-  results === undefined ? new Ctx(line, node) : new FanInCtx(line, node, results)
+export const contextOf = (line: Line, node: PlanNode, join?: Join, results?: ReadonlyArray<AnyResult>): Ctx =>
+  join === undefined || results === undefined ? new Ctx(line, node) : new FanInCtx(line, node, join, results)
 
 /** What user code has come to: an end, or a fiber that still runs. */
 export type Returned = Exit.Exit<unknown, unknown> | Fiber.Fiber<unknown, unknown>

@@ -1,7 +1,8 @@
 /**
  * Step 1: what the builder collected, and the immutable plan that a run follows.
  */
-import type * as Result from "effect/Result"
+import * as Result from "effect/Result"
+import type * as Completion from "../Completion.ts"
 import type { InvalidConfigError } from "../GraphError.ts"
 import type * as ParallelConfig from "../ParallelConfig.ts"
 
@@ -30,6 +31,8 @@ export interface NodeData {
   readonly name: string
   readonly kind: "node" | "fanIn"
   readonly run: NodeFunction | undefined
+  /** Of a fan-in; read when it is added. */
+  readonly completion: Result.Result<Completion.Resolved | undefined, ReadonlyArray<InvalidConfigError>>
 }
 
 export interface ConditionalData {
@@ -62,6 +65,8 @@ export interface PlanNode {
   readonly name: string
   readonly kind: "start" | "node" | "fanIn"
   readonly run: NodeFunction | undefined
+  /** The rule of a fan-in; absent: all flows. */
+  readonly completion: Completion.Resolved | undefined
   readonly way: WayOut
   readonly launches: ReadonlyArray<PlanEdge>
 }
@@ -111,12 +116,14 @@ export const link = (
     name: START,
     kind: "start",
     run: undefined,
+    completion: undefined,
     way: { _tag: "None" },
     launches: []
   }
   for (const node of data.nodes) {
     if (nodes.has(node.name)) continue
-    nodes.set(node.name, { index: nodes.size, ...node, way: { _tag: "None" }, launches: [] })
+    const completion = Result.getOrUndefined(node.completion)
+    nodes.set(node.name, { index: nodes.size, ...node, completion, way: { _tag: "None" }, launches: [] })
   }
   const source = (name: string) => name === START ? start : nodes.get(name)
   const target = (name: string): Position | undefined => name === END ? END : nodes.get(name)

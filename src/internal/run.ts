@@ -17,7 +17,7 @@ import { type CallbackError, type InvalidConfigError, InvalidInputError } from "
 import type * as GraphEvent from "../GraphEvent.ts"
 import type * as GraphMetrics from "../GraphMetrics.ts"
 import * as ParallelConfig from "../ParallelConfig.ts"
-import { cut, drain, supervise } from "./attempt.ts"
+import { cut, cutJoin, drain, supervise } from "./attempt.ts"
 import { Callbacks } from "./callbacks.ts"
 import { type End, interrupted, Line, type Run } from "./cells.ts"
 import * as Emit from "./emit.ts"
@@ -157,7 +157,8 @@ const makeRun = (
     annotations: fiber.getRef(References.CurrentLogAnnotations),
     useCircuit: (branch, key) => compiled.circuits.set(branch, key),
     walk,
-    cut
+    cut,
+    cutFlows: cutJoin
   }
 }
 

@@ -6,6 +6,7 @@ import * as Exit from "effect/Exit"
 import { type CircuitOpenError, FailFastError, FlowTimeoutError } from "../GraphError.ts"
 import * as ParallelFlowResult from "../ParallelFlowResult.ts"
 import type { End, Flow, Line, Outcome } from "./cells.ts"
+import { check } from "./complete.ts"
 import { errorMessage, errorType, primaryError, traceback } from "./describe.ts"
 import * as Emit from "./emit.ts"
 
@@ -171,7 +172,9 @@ export const settle = (flow: Flow, result: Any): void => {
   const { join, owner } = flow
   Emit.flowCompleted(flow, result)
   join.pending--
-  if (!result.success && flow.config.failFast && !owner.ended) {
+  if (result.success) join.successful++
+  const byItself = join.completed === undefined || flow.cancelled === undefined
+  if (!result.success && flow.config.failFast && !owner.ended && byItself) {
     const settled = join.flows.flatMap((other) => other !== flow && other.result !== undefined ? [other.result] : [])
     flow.run.cut(owner, {
       _tag: "FailFast",
@@ -184,8 +187,12 @@ export const settle = (flow: Flow, result: Any): void => {
       })
     })
   }
-  if (owner.ended) idle(owner)
-  else if (join.pending === 0) join.waiter?.()
+  if (owner.ended) return idle(owner)
+  check(owner, join)
+  const { waiter } = join
+  if (join.pending > 0 || waiter === undefined) return
+  join.waiter = undefined
+  waiter()
 }
 
 /** Tells, once, that an ended line has nothing left that runs. */

@@ -10,7 +10,8 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { RoutingError, StepLimitError } from "../GraphError.ts"
 import { cut, end } from "./attempt.ts"
-import type { Flow, Line } from "./cells.ts"
+import { Join, type Line } from "./cells.ts"
+import { check } from "./complete.ts"
 import * as Emit from "./emit.ts"
 import { launch } from "./fanOut.ts"
 import { mergeFlows } from "./mergeFlows.ts"
@@ -82,29 +83,30 @@ const step = (line: Line): boolean => {
 
 const join = (line: Line, at: PlanNode): boolean => {
   const join = line.open.find((join) => join.fanIn === at)
-  if (join === undefined) return enter(line, at, noFlows)
+  if (join === undefined) return enter(line, at, new Join(at))
+  join.closed = true
+  check(line, join)
   if (join.pending > 0) {
     join.waiter = () => walk(line)
     return false
   }
+  join.cancelTimer?.()
   line.open = line.open.filter((other) => other !== join)
-  return enter(line, at, join.flows)
+  return enter(line, at, join)
 }
 
-const noFlows: ReadonlyArray<Flow> = []
-
-const enter = (line: Line, node: PlanNode, flows: ReadonlyArray<Flow> | undefined): boolean => {
+const enter = (line: Line, node: PlanNode, join: Join | undefined): boolean => {
   line.visit(node)
-  const results = flows?.map((flow) => flow.result!)
+  const results = join?.flows.map((flow) => flow.result!)
   if (results !== undefined) Emit.fanInStarted(line, node, results)
   Emit.nodeStarted(line, node)
   line.running = node
   line.runningSpan = nodeSpan(line, node)
   const { run } = node
   if (run === undefined) {
-    return flows === undefined ? complete(line, node, undefined) : arrive(line, node, mergeFlows(line, node, flows))
+    return join === undefined ? complete(line, node, undefined) : arrive(line, node, mergeFlows(line, node, join.flows))
   }
-  const ctx = line.ctx = contextOf(line, node, results)
+  const ctx = line.ctx = contextOf(line, node, join, results)
   return after(line, call(line, within(line.context, line.runningSpan), ctx, run), node, arrive)
 }
 
@@ -166,7 +168,7 @@ const depart = (line: Line, node: PlanNode): boolean => {
     case "None":
       return move(line, firstDeclared(line.open.map((join) => join.fanIn)) ?? END)
     case "Condition": {
-      const ctx = line.ctx?.node === node.name ? line.ctx : contextOf(line, node, undefined)
+      const ctx = line.ctx?.node === node.name ? line.ctx : contextOf(line, node)
       return after(line, call(line, line.context, ctx, way.decide), node, decided)
     }
   }

@@ -2,7 +2,7 @@
  * `G(b1, ..., bn)` of the scenarios: start, parallel branches, a fan-in `join`, end.
  */
 import { Effect, Schema } from "effect"
-import { type ParallelConfig, type ParallelFlowResult, StateGraph } from "effect-stategraph"
+import { type Completion, type ParallelConfig, type ParallelFlowResult, StateGraph } from "effect-stategraph"
 
 export class Boom extends Schema.TaggedError<Boom>()("Boom", { message: Schema.String }) {}
 
@@ -28,6 +28,7 @@ interface Options {
   readonly graph?: ParallelConfig.Input
   readonly compile?: ParallelConfig.Input
   readonly name?: string
+  readonly completion?: Completion.Rule
   /** What the fan-in does beside noting its results. */
   readonly join?: (results: ReadonlyArray<Result>) => Partial<State> | void
 }
@@ -35,6 +36,7 @@ interface Options {
 /** A compiled `G(...)`, and the results that its fan-in saw, one list per execution of it. */
 export const fan = (branches: Branches, options: Options = {}) => {
   const joins: Array<ReadonlyArray<Result>> = []
+  const completions: Array<Completion.Completion> = []
   const entries = Object.entries(branches).map(([name, branch]) =>
     typeof branch === "function" ? { name, body: branch, config: {} } : { name, body: branch[0], config: branch[1] }
   )
@@ -50,10 +52,11 @@ export const fan = (branches: Branches, options: Options = {}) => {
       return (Effect.isEffect(returned) ? returned : Effect.succeed(returned)) as Effect.Effect<Partial<State>>
     })
   }
-  let edges = nodes.addFanInNode("join" as string, (_state, { parallelResults }) => {
+  let edges = nodes.addFanInNode("join" as string, (_state, { completion, parallelResults }) => {
+    completions.push(completion)
     joins.push(parallelResults as ReadonlyArray<Result>)
     return options.join?.(parallelResults as ReadonlyArray<Result>) ?? {}
-  })
+  }, { completion: options.completion })
   for (const { config, name } of entries) edges = edges.addParallelEdge("start", name, "join", config)
   const graph = edges.setEntryPoint("start").setFinishPoint("join").compile(
     options.compile === undefined ? {} : { parallel: options.compile }
@@ -61,6 +64,7 @@ export const fan = (branches: Branches, options: Options = {}) => {
   return {
     graph,
     joins,
+    completions,
     /** The results of the last join. */
     get results(): ReadonlyArray<Result> {
       return joins.at(-1) ?? []
