@@ -1,7 +1,7 @@
 /** AC7: everything is optional, and without any of it this is a plain state graph. */
 import { assert, describe, expect, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Logger, Schema } from "effect"
-import { ParallelConfig, StateGraph } from "effect-stategraph"
+import { GraphError, ParallelConfig, StateGraph } from "effect-stategraph"
 import { boom, fan } from "../support/fan.ts"
 import { endOf, scenario } from "../support/scenario.ts"
 
@@ -14,6 +14,24 @@ type State = typeof State.Type
 const note = (name: string) => ({ log, n }: State) => ({ n: n + 1, log: [...log, name] })
 
 const logsOf = (results: ReadonlyArray<{ readonly state: State }>) => results.map(({ state }) => state.log.join(">"))
+
+const fields: ReadonlyArray<ParallelConfig.Input> = [
+  {},
+  { timeout: "1 second" },
+  { totalTimeout: 1000 },
+  { grace: 0 },
+  { grace: "wait" },
+  { failFast: true },
+  { retry: {} },
+  { retry: { maxRetries: 1 } },
+  { retry: false },
+  { circuitBreaker: {} },
+  { circuitBreaker: { failureThreshold: 1 } },
+  { circuitBreaker: false },
+  { concurrency: 1 },
+  { concurrency: "unbounded" },
+  { includeTraceback: true }
+]
 
 describe("AC7 API", () => {
   scenario(
@@ -33,23 +51,6 @@ describe("AC7 API", () => {
   )
 
   it("TD.13-UNIT-040 a config needs no field, and takes each alone", () => {
-    const fields: ReadonlyArray<ParallelConfig.Input> = [
-      {},
-      { timeout: "1 second" },
-      { totalTimeout: 1000 },
-      { grace: 0 },
-      { grace: "wait" },
-      { failFast: true },
-      { retry: {} },
-      { retry: { maxRetries: 1 } },
-      { retry: false },
-      { circuitBreaker: {} },
-      { circuitBreaker: { failureThreshold: 1 } },
-      { circuitBreaker: false },
-      { concurrency: 1 },
-      { concurrency: "unbounded" },
-      { includeTraceback: true }
-    ]
     for (const input of fields) {
       const graph = fan({ a: [() => Effect.void, input] }, { graph: input, compile: input }).graph
       assert.strictEqual(graph.name, "g", JSON.stringify(input))
@@ -106,6 +107,57 @@ describe("AC7 API", () => {
       yield* endOf(run(g.graph, { n: 0 }))
       assert.deepStrictEqual(g.results.map(({ branch, timingMs }) => `${branch} ${timingMs}`), ["own 30", "other 20"])
     }))
+
+  scenario("TD.13-UNIT-040 a flow runs with each field alone, and with none", (run) =>
+    Effect.gen(function*() {
+      for (const input of fields) {
+        const g = fan({ a: [() => ({ v: 1 }), input] }, { graph: input, compile: input })
+        assert.deepStrictEqual(yield* run(g.graph, { n: 0 }), { n: 0 }, JSON.stringify(input))
+        assert.deepInclude(g.result("a"), { _tag: "Success", attempts: 1, state: { n: 0, v: 1 } })
+      }
+    }))
+
+  scenario("TD.13-UNIT-041 failFast of one edge is that edge's alone", (run) =>
+    Effect.gen(function*() {
+      const calm = fan({ a: () => boom("a"), b: [() => Effect.void, { failFast: true }] }, {
+        graph: { failFast: false }
+      })
+      assert.isTrue(Exit.isSuccess(yield* Effect.exit(run(calm.graph, { n: 0 }))))
+      const strict = fan({ a: () => Effect.void, b: [() => boom("b"), { failFast: true }] }, {
+        graph: { failFast: false }
+      })
+      const error = yield* Effect.flip(run(strict.graph, { n: 0 }))
+      assert.instanceOf(error, GraphError.FailFastError)
+      assert.strictEqual((error as GraphError.FailFastError).branch, "b")
+    }))
+
+  scenario(
+    "TD.13-UNIT-042 compile's fields are merged one by one with make's and the edge's",
+    (run) =>
+      Effect.gen(function*() {
+        const g = fan({ a: () => boom("down"), b: [() => boom("down"), { retry: { baseDelay: 100 } }] }, {
+          graph: { retry: { maxRetries: 2, baseDelay: 10, exponentialBackoff: false } },
+          compile: { retry: { maxRetries: 3 } }
+        })
+        yield* endOf(Effect.provide(run(g.graph, { n: 0 }), Logger.layer([])))
+        assert.deepStrictEqual(g.results.map(({ attempts, timingMs }) => [attempts, timingMs]), [[4, 30], [4, 300]])
+      })
+  )
+
+  scenario(
+    "TD.13-UNIT-041 a layerOverride around the run beats the edge, a layer is below the graph",
+    (run) =>
+      Effect.gen(function*() {
+        const g = fan({ own: [() => Effect.never, { timeout: 30 }], other: () => Effect.never }, {
+          graph: { timeout: 20 }
+        })
+        const times = () => g.results.map(({ branch, timingMs }) => `${branch} ${timingMs}`)
+        yield* endOf(Effect.provide(run(g.graph, { n: 0 }), ParallelConfig.layer({ timeout: 10 })))
+        assert.deepStrictEqual(times(), ["own 30", "other 20"])
+        yield* endOf(Effect.provide(run(g.graph, { n: 0 }), ParallelConfig.layerOverride({ timeout: 10 })))
+        assert.deepStrictEqual(times(), ["own 10", "other 10"])
+      })
+  )
 })
 
 describe("TD.13-INT-022 a plain state graph", () => {
