@@ -55,6 +55,8 @@ export type DiagramEdge =
     readonly to: string
     readonly fanIn: string
     readonly branch: string
+    /** One flow per item. */
+    readonly map?: true
   }
   | { readonly kind: "join"; readonly from: string; readonly to: string }
 
@@ -67,12 +69,13 @@ export const fromPlan = ({ name, nodes, start }: Pick<Plan, "name" | "nodes" | "
     nodes: all.map(({ kind, name }) => ({ name, kind: kind === "fanIn" ? kind : "node" })),
     edges: [start, ...all].flatMap((node) => [
       ...waysOf(node),
-      ...node.launches.map(({ fanIn, name: branch, to }): DiagramEdge => ({
+      ...node.launches.map(({ fanIn, map, name: branch, to }): DiagramEdge => ({
         kind: "parallel",
         from: node.name,
         to: to.name,
         fanIn: fanIn.name,
-        branch
+        branch,
+        ...(map === undefined ? {} : { map: true })
       })),
       ...[...joins.get(node) ?? []]
         // A line that waits at once for what it has just launched is no edge of its own.
@@ -126,8 +129,10 @@ const labelOf = (edge: DiagramEdge): string | undefined => {
   switch (edge.kind) {
     case "condition":
       return edge.label === "" ? undefined : edge.label
-    case "parallel":
-      return edge.branch === edge.to ? undefined : edge.branch
+    case "parallel": {
+      const name = edge.branch === edge.to ? undefined : edge.branch
+      return edge.map === true ? `${name === undefined ? "" : `${name}, `}for each item` : name
+    }
     default:
       return undefined
   }

@@ -233,6 +233,31 @@ export class MergeConflictError extends Schema.TaggedError<MergeConflictError>()
 }
 
 /**
+ * Items of a parallel map have the same key, so their flows would have the same name. No flow of a list was started; a stream's
+ * flows before the second use of the key were, and are interrupted.
+ *
+ * @category run errors
+ * @since 0.1.0
+ */
+export class DuplicateKeyError extends Schema.TaggedError<DuplicateKeyError>()("DuplicateKeyError", {
+  graph: Schema.String,
+  /** The node that starts the map. */
+  node: Schema.String,
+  branch: Schema.optionalKey(Schema.String),
+  /** The name of the map's flows, without keys. */
+  name: Schema.String,
+  keys: Schema.Array(Schema.String)
+}) {
+  override get message(): string {
+    const keys = this.keys.map((key) => JSON.stringify(key)).join(", ")
+    return `the map "${this.name}" from node "${this.node}" of graph "${this.graph}"${
+      within(this.branch)
+    } has several items ` +
+      `with the key ${keys}: keys must differ`
+  }
+}
+
+/**
  * A hook failed whose callback object says `errorPolicy: "raise"`.
  *
  * @category run errors
@@ -298,7 +323,13 @@ export class CircuitOpenError extends Schema.TaggedError<CircuitOpenError>()("Ci
  * @category models
  * @since 0.1.0
  */
-export type LineError = InvalidUpdateError | RoutingError | StepLimitError | FailFastError | MergeConflictError
+export type LineError =
+  | InvalidUpdateError
+  | RoutingError
+  | StepLimitError
+  | FailFastError
+  | MergeConflictError
+  | DuplicateKeyError
 
 /**
  * What `invoke` and `stream` can fail with beside the errors of the graph's own nodes.

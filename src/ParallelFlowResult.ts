@@ -209,6 +209,7 @@ export interface Common {
   readonly attemptErrors: ReadonlyArray<AttemptError>
   readonly attemptErrorsDropped: number
   readonly circuitState?: CircuitState | undefined
+  readonly mapped?: { readonly item: unknown; readonly index: number } | undefined
 }
 
 /** The fields that do. */
@@ -248,6 +249,7 @@ class FlowResult {
     this.abandoned = own.abandoned
     if (common.circuitState !== undefined) this.circuitState = common.circuitState
     if (own._tag !== "Success" || "item" in own) Object.assign(this, own)
+    if (common.mapped !== undefined) Object.assign(this, { item: common.mapped.item, index: common.mapped.index })
   }
 }
 Object.assign(FlowResult.prototype, Proto)

@@ -12,15 +12,29 @@ import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type * as CircuitBreakerRegistry from "./CircuitBreakerRegistry.ts"
-import type { Rule } from "./Completion.ts"
 import type { Diagram } from "./Diagram.ts"
-import type * as FlowCallbacks from "./FlowCallbacks.ts"
 import type { CallbackError, GraphValidationError, RunError } from "./GraphError.ts"
 import type { GraphEvent } from "./GraphEvent.ts"
+import type {
+  CallbackErrors,
+  CallbackServices,
+  CompileOptions,
+  EdgeConfig,
+  ErrorOf,
+  FanInOptions,
+  Items,
+  ItemsError,
+  ItemsServices,
+  MakeOptions,
+  MapOptions,
+  NodePolicy,
+  ProgressOf,
+  RunOptions,
+  ServicesOf
+} from "./GraphOptions.ts"
 import { begin } from "./internal/builder.ts"
 import { END as END_, START as START_ } from "./internal/plan.ts"
 import type { FanInContext, NodeContext } from "./NodeContext.ts"
-import type * as ParallelConfig from "./ParallelConfig.ts"
 
 export {
   /**
@@ -31,6 +45,30 @@ export {
    */
   CurrentNode
 } from "./NodeContext.ts"
+/**
+ * The options of a graph, of its nodes and edges, and of its runs.
+ */
+export type {
+  CallbackErrors,
+  CallbackServices,
+  CompileOptions,
+  EdgeConfig,
+  ErrorOf,
+  FanInOptions,
+  Items,
+  ItemsError,
+  ItemsServices,
+  MakeOptions,
+  MapOptions,
+  NodePolicy,
+  ProgressOf,
+  Reducers,
+  RunOptions,
+  ServicesOf
+} from "./GraphOptions.ts"
+/**
+ * What nodes are told beside the state.
+ */
 export type { FanInContext, NodeContext } from "./NodeContext.ts"
 
 /**
@@ -81,22 +119,6 @@ export type Update<S> = { readonly [K in keyof S]?: S[K] }
  */
 export type Returned<S> = Update<S> | void | undefined | Effect.Effect<Update<S> | void | undefined, unknown, unknown>
 
-/**
- * The typed errors of what a node returns.
- *
- * @category type-level
- * @since 0.1.0
- */
-export type ErrorOf<Ret> = Ret extends Effect.Effect<infer _A, infer E, infer _R> ? E : never
-
-/**
- * The services that what a node returns needs.
- *
- * @category type-level
- * @since 0.1.0
- */
-export type ServicesOf<Ret> = Ret extends Effect.Effect<infer _A, infer _E, infer R> ? R : never
-
 type SuccessOf<Ret> = Ret extends Effect.Effect<infer A, infer _E, infer _R> ? A : Ret
 type UnknownKeys<S, A> = A extends object ? Exclude<keyof A, keyof S> : never
 
@@ -120,15 +142,16 @@ export type Fresh<Name extends string, Taken extends string> = string extends Na
   : unknown
 
 /**
- * What the builder knows of a node: its name, its typed errors, and the services it needs.
+ * What the builder knows of a node: its name, its typed errors, the services it needs, and the items it is for.
  *
  * @category type-level
  * @since 0.1.0
  */
-export interface Node<out Name extends string, out E, out R> {
+export interface Node<out Name extends string, out E, out R, out Item = unknown> {
   readonly name: Name
   readonly E: E
   readonly R: R
+  readonly item: Item
 }
 
 /**
@@ -150,107 +173,12 @@ export type MainError<N extends AnyNode, Main extends string> = N extends AnyNod
   : never
 
 /**
- * The config of a parallel edge: a `ParallelConfig`, and the branch's `name` (default: the node it starts at).
- *
- * @category models
- * @since 0.1.0
- */
-export interface EdgeConfig extends ParallelConfig.Input {
-  readonly name?: string | undefined
-}
-
-/**
- * Options of a fan-in node.
- *
- * @category models
- * @since 0.1.0
- */
-export interface FanInOptions {
-  /** When it has enough. Default: `"all"`. */
-  readonly completion?: Rule | undefined
-}
-
-/**
- * Options of {@link make}.
- *
- * @category models
- * @since 0.1.0
- */
-export interface MakeOptions<S = unknown, Progress extends Schema.Top | undefined = Schema.Top | undefined> {
-  /** The graph's default config of its flows. */
-  readonly parallel?: ParallelConfig.Input | undefined
-  /** Of the values that nodes give to `ctx.emit`; without it they may be anything. */
-  readonly progress?: Progress | undefined
-  /**
-   * How a fan-in without a function puts together what its successful flows set, by key: `reduce(current, update)`, first with
-   * the state's own value, then flow by flow in order. A key that is unset takes the first value as it is.
-   */
-  readonly reducers?: Reducers<S> | undefined
-}
-
-/**
- * Functions by key of the state.
- *
- * @category models
- * @since 0.1.0
- */
-export type Reducers<S> = {
-  readonly [K in keyof S]?: (current: Required<S>[K], update: Required<S>[K]) => Required<S>[K]
-}
-
-/**
- * The progress values of a graph made with the schema `Progress`, or without one.
+ * The items that a node is for.
  *
  * @category type-level
  * @since 0.1.0
  */
-export type ProgressOf<Progress> = Progress extends Schema.Top ? Progress["Type"] : unknown
-
-/**
- * Options of `compile`. Callbacks may need services `R` and raise `E`.
- *
- * @category models
- * @since 0.1.0
- */
-export interface CompileOptions<out R = never, out E = never> {
-  /** Merged over the config given to {@link make}. */
-  readonly parallel?: ParallelConfig.Input | undefined
-  /** Nodes that one line of execution, the main line or one flow attempt, may run. Default: 1000. */
-  readonly maxSteps?: number | "unbounded" | undefined
-  /** Watch every run. */
-  readonly callbacks?: FlowCallbacks.Given<R, E> | undefined
-}
-
-/**
- * Options of one run. Callbacks may need services `R` and raise `E`.
- *
- * @category models
- * @since 0.1.0
- */
-export interface RunOptions<out R = never, out E = never> {
-  /** Default: a random id. */
-  readonly runId?: string | undefined
-  /** Merged over the graph's config, below that of its edges. */
-  readonly parallel?: ParallelConfig.Input | undefined
-  /** Watch this run, beside those of `compile` and of layers. */
-  readonly callbacks?: FlowCallbacks.Given<R, E> | undefined
-}
-
-/**
- * The services that the callbacks in options `O` need.
- *
- * @category type-level
- * @since 0.1.0
- */
-export type CallbackServices<O> = "callbacks" extends keyof O ? FlowCallbacks.Services<O["callbacks"]> : never
-
-/**
- * The errors that the callbacks in options `O` can fail a run with.
- *
- * @category type-level
- * @since 0.1.0
- */
-export type CallbackErrors<O> = "callbacks" extends keyof O ? FlowCallbacks.Raised<O["callbacks"]> : never
+export type ItemOf<N extends AnyNode, Name extends string> = Extract<N, { readonly name: Name }>["item"]
 
 /**
  * An immutable builder: adding to it returns a new one and leaves the old one as it was.
@@ -280,10 +208,11 @@ export interface StateGraph<
   addNode<const Name extends string>(
     name: Name & Fresh<Name, N["name"]>
   ): StateGraph<S, In, N | Node<Name, never, never>, Main, E2, R2, P>
-  addNode<const Name extends string, Ret extends Returned<S>>(
+  addNode<const Name extends string, Ret extends Returned<S>, Item extends Schema.Top = Schema.Unknown>(
     name: Name & Fresh<Name, N["name"]>,
-    run: (state: S, ctx: NodeContext<undefined, P>) => Ret & Exact<S, Ret>
-  ): StateGraph<S, In, N | Node<Name, ErrorOf<Ret>, ServicesOf<Ret>>, Main, E2, R2, P>
+    run: (state: S, ctx: NodeContext<Item["Type"], P>) => Ret & Exact<S, Ret>,
+    policy?: NodePolicy<Item>
+  ): StateGraph<S, In, N | Node<Name, ErrorOf<Ret>, ServicesOf<Ret>, Item["Type"]>, Main, E2, R2, P>
 
   /**
    * Adds a node that joins flows: `ctx.parallelResults` holds their results in declaration order. Add it after the nodes
@@ -313,7 +242,7 @@ export interface StateGraph<
     Ret extends (keyof T & string) | Effect.Effect<keyof T & string, unknown, unknown>
   >(
     from: N["name"] | START,
-    decide: (state: S, ctx: NodeContext<undefined, P>) => Ret,
+    decide: (state: S, ctx: NodeContext<unknown, P>) => Ret,
     targets: T
   ): StateGraph<S, In, N, Main | Exclude<T[keyof T], END>, E2 | ErrorOf<Ret>, R2 | ServicesOf<Ret>, P>
 
@@ -324,6 +253,24 @@ export interface StateGraph<
     fanIn: N["name"],
     config?: EdgeConfig
   ): StateGraph<S, In, N, Main, E2, R2, P>
+
+  /**
+   * Starts one flow per item at `to` when `from` completes; all of them are joined at `fanIn`.
+   *
+   * **Details**
+   *
+   * `items(state)` gives a list, another iterable, an Effect of one, or a Stream; the nodes of a flow read `ctx.item` and
+   * `ctx.index`. Flows are named `to[key]`, by default `to[index]`; with `concurrency` items are taken as places become free.
+   * Results are in the order of the items. The flows of a map share one circuit, unless `circuitBreaker.key` is a function of
+   * the item. An empty input runs the fan-in with no results. What `items` fails with fails the line; two items with one key are
+   * a `DuplicateKeyError`, before any flow of a list has started.
+   */
+  addParallelMap<To extends N["name"], Ret extends Items<ItemOf<N, To>>>(
+    from: N["name"] | START,
+    to: To,
+    fanIn: N["name"],
+    options: MapOptions<S, ItemOf<N, To>, Ret, P>
+  ): StateGraph<S, In, N, Main, E2 | ItemsError<Ret>, R2 | ItemsServices<Ret>, P>
 
   /** `addEdge(START, to)`. */
   setEntryPoint<To extends N["name"]>(to: To): StateGraph<S, In, N, Main | To, E2, R2, P>

@@ -10,7 +10,7 @@ import { filesIn } from "../scripts/snippets.ts"
 
 /** Every module of `src`, from the bottom up. */
 const tiers: ReadonlyArray<ReadonlyArray<string>> = [
-  ["GraphError", "GraphEvent", "GraphMetrics", "NodeContext"],
+  ["GraphError", "GraphEvent", "GraphMetrics", "GraphOptions", "NodeContext"],
   ["internal/cells", "internal/option", "internal/places", "internal/plan", "internal/span", "internal/time"],
   ["RetryPolicy", "CircuitBreaker", "Completion", "FlowCallbacks", "internal/environment"],
   ["ParallelConfig", "internal/callbacks", "internal/circuitStore", "internal/complete"],
@@ -21,6 +21,7 @@ const tiers: ReadonlyArray<ReadonlyArray<string>> = [
   ["internal/attempt", "internal/withCircuit", "internal/withPlace"],
   ["internal/withRetry"],
   ["internal/flow"],
+  ["internal/produce"],
   ["internal/fanOut"],
   ["internal/walk"],
   ["internal/run"],

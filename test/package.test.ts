@@ -90,7 +90,7 @@ import("effect-stategraph/internal/run")
 `
 
 /** Public modules that users get by way of another one. */
-const folded: ReadonlyArray<string> = ["NodeContext"]
+const folded: ReadonlyArray<string> = ["GraphOptions", "NodeContext"]
 
 /** The modules that users see: those of `src` itself, with a capital. */
 const modules = filesIn("src", ".ts")

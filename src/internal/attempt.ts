@@ -43,7 +43,7 @@ export const cut = (line: Line, why: Cut): void => {
     line.pendingCut = why
     return cutFlows(line, by)
   }
-  line.failedNode = line.running?.name
+  line.failedNode = why._tag === "Failed" ? why.node : line.running?.name
   conclude(line, why, by)
 }
 
@@ -63,6 +63,7 @@ const cutFlows = (line: Line, by: string): void => {
 export const cutJoin = (join: Join, by: string): void => {
   join.cancelTimer?.()
   if (join.pending === 0) return
+  for (const producer of join.producers) producer.stop()
   for (const flow of join.flows) if (flow.result === undefined) cutFlow(flow, by)
 }
 
@@ -106,6 +107,10 @@ const abandon = (line: Line): void => {
   }
   line.muted = true
   for (const join of line.open) {
+    for (const producer of join.producers) {
+      const fiber = producer.abandon()
+      if (fiber !== undefined) watchZombie(line, fiber)
+    }
     for (const flow of join.flows) {
       if (flow.result !== undefined) continue
       if (flow.line !== undefined) {

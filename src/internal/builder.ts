@@ -7,6 +7,7 @@ import * as Queue from "effect/Queue"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import type * as CircuitBreaker from "../CircuitBreaker.ts"
 import type * as CircuitBreakerRegistry from "../CircuitBreakerRegistry.ts"
 import * as Completion from "../Completion.ts"
 import * as Diagram from "../Diagram.ts"
@@ -15,7 +16,16 @@ import type * as GraphEvent from "../GraphEvent.ts"
 import * as ParallelConfig from "../ParallelConfig.ts"
 import { compile, type CompileInput, type Making } from "./compile.ts"
 import { OptionReader } from "./option.ts"
-import { type BuilderData, END, type NodeData, type NodeFunction, type Reducer, START, type State } from "./plan.ts"
+import {
+  type BuilderData,
+  END,
+  type MapData,
+  type NodeData,
+  type NodeFunction,
+  type Reducer,
+  START,
+  type State
+} from "./plan.ts"
 import { type Compiled, execute, registryOf, type RunOptions } from "./run.ts"
 
 interface MakeInput {
@@ -23,6 +33,17 @@ interface MakeInput {
   readonly progress?: Schema.Top | undefined
   readonly reducers?: unknown
 }
+
+type MapInput =
+  & Omit<ParallelConfig.Input, "circuitBreaker">
+  & Pick<MapData, "items" | "key" | "config">
+  & {
+    readonly name?: string | undefined
+    readonly circuitBreaker?:
+      | false
+      | (Omit<CircuitBreaker.Input, "key"> & { readonly key?: string | MapData["circuitKey"] })
+      | undefined
+  }
 
 /** An empty builder, or what is wrong with its options, thrown. */
 export const begin = (name: string, schema: unknown, options: MakeInput = {}): Builder => {
@@ -102,8 +123,12 @@ export class Builder implements Pipeable.Pipeable {
   #with(change: Partial<BuilderData>): Builder {
     return new Builder({ ...this.#data, ...change }, this.#making)
   }
-  addNode(name: string, run?: NodeFunction): Builder {
-    const node: NodeData = { name, kind: "node", run, completion: Result.succeed(undefined) }
+  addNode(name: string, run?: NodeFunction, policy: { readonly item?: unknown } = {}): Builder {
+    const reader = new OptionReader(`node ${name}`)
+    reader.known("", policy, ["item"])
+    if (policy.item !== undefined && !Schema.isSchema(policy.item)) reader.reject("item", policy.item, "a Schema")
+    const completion = reader.problems.length > 0 ? Result.fail(reader.problems) : Result.succeed(undefined)
+    const node: NodeData = { name, kind: "node", run, completion }
     return this.#with({ nodes: [...this.#data.nodes, node] })
   }
   addFanInNode(name: string, run?: NodeFunction, options: { readonly completion?: unknown } = {}): Builder {
@@ -127,7 +152,31 @@ export class Builder implements Pipeable.Pipeable {
   ): Builder {
     const { name = to, ...parallel } = config
     const read = ParallelConfig.parse(parallel, `edge ${from} -> ${to}`)
-    return this.#with({ parallels: [...this.#data.parallels, { from, to, fanIn, name, config: read }] })
+    return this.#with({ parallels: [...this.#data.parallels, { map: undefined, from, to, fanIn, name, config: read }] })
+  }
+  addParallelMap(from: string, to: string, fanIn: string, options: MapInput): Builder {
+    const { circuitBreaker, config, items, key, name = to, ...parallel } = options
+    const ofItem = typeof circuitBreaker === "object" && typeof circuitBreaker.key === "function"
+      ? circuitBreaker.key
+      : undefined
+    const reader = new OptionReader(`map ${from} -> ${to}`)
+    for (const [field, value] of Object.entries({ items, key, config })) {
+      if (typeof value === "function" || value === undefined && field !== "items") continue
+      reader.reject(field, value, "a function")
+    }
+    const breaker = ofItem === undefined ? circuitBreaker : { ...circuitBreaker as object, key: undefined }
+    const given = circuitBreaker === undefined ? parallel : { ...parallel, circuitBreaker: breaker }
+    const read = ParallelConfig.parse(given as ParallelConfig.Input, reader.source)
+    return this.#with({
+      parallels: [...this.#data.parallels, {
+        map: { items, key, config, circuitKey: ofItem },
+        from,
+        to,
+        fanIn,
+        name,
+        config: reader.problems.length > 0 ? Result.fail(reader.problems) : read
+      }]
+    })
   }
   setEntryPoint(to: string): Builder {
     return this.addEdge(START, to)
@@ -147,6 +196,9 @@ export class Builder implements Pipeable.Pipeable {
 
 /** What a compiled graph was compiled to. */
 export const compiledOf = (graph: object): Compiled => Graph.compiledOf(graph as Graph)
+
+const keysOf = (circuits: Compiled["circuits"]): ReadonlySet<string> =>
+  new Set([...circuits.values()].flatMap((keys) => [...keys]))
 
 class Graph implements Pipeable.Pipeable {
   static compiledOf(graph: Graph): Compiled {
@@ -181,8 +233,8 @@ class Graph implements Pipeable.Pipeable {
     Effect.contextWith((context) => {
       const { circuits } = this.#compiled
       const keys = branch === undefined
-        ? new Set(circuits.values())
-        : [circuits.get(branch)].filter((key) => key !== undefined)
+        ? keysOf(circuits)
+        : circuits.get(branch) ?? []
       return Effect.forEach(keys, registryOf(this.#compiled, context).reset, { discard: true })
     })
 
@@ -196,7 +248,7 @@ class Graph implements Pipeable.Pipeable {
 
   get circuitStates(): Effect.Effect<ReadonlyArray<CircuitBreakerRegistry.Snapshot>> {
     return Effect.contextWith((context) =>
-      Effect.forEach(new Set(this.#compiled.circuits.values()), registryOf(this.#compiled, context).state)
+      Effect.forEach(keysOf(this.#compiled.circuits), registryOf(this.#compiled, context).state)
     )
   }
 }

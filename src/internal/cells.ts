@@ -2,10 +2,12 @@
  * A run while it runs: one small mutable cell per open line, flow and join. Their snapshot is the state of the run as
  * data; nothing about where a run stands is kept anywhere else.
  */
+import type * as Cause from "effect/Cause"
 import type * as Clock from "effect/Clock"
 import type * as Context from "effect/Context"
 import type * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
+import type * as Result from "effect/Result"
 import type * as Tracer from "effect/Tracer"
 import type { CircuitState } from "../CircuitBreaker.ts"
 import type * as CircuitBreakerRegistry from "../CircuitBreakerRegistry.ts"
@@ -38,6 +40,10 @@ export interface Run {
   readonly annotations: Readonly<Record<string, unknown>>
   readonly config: ParallelConfig.Resolved
   readonly configOf: (edge: PlanEdge) => ParallelConfig.Resolved
+  readonly configOfItem: (
+    edge: PlanEdge,
+    own: ParallelConfig.Input
+  ) => Result.Result<ParallelConfig.Resolved, ReadonlyArray<GraphError.InvalidConfigError>>
   /** Notes the circuit that a branch of this graph uses. */
   readonly useCircuit: (branch: string, key: string) => void
   /** The interpreter of a line, passed in because lines launch flows and flows are lines. */
@@ -52,6 +58,8 @@ export interface Run {
 export type Cut =
   | Limit
   | { readonly _tag: "FailFast"; readonly error: GraphError.FailFastError }
+  /** What the line needs beside its nodes, the items of a map, failed. */
+  | { readonly _tag: "Failed"; readonly cause: Cause.Cause<unknown>; readonly node: string }
   | Interrupted
 
 export interface Interrupted {
@@ -90,7 +98,7 @@ export class Line {
   /** The node in execution, if any. */
   running: PlanNode | undefined = undefined
   /** What it was told. */
-  ctx: NodeContext<undefined, unknown> | undefined = undefined
+  ctx: NodeContext<unknown, unknown> | undefined = undefined
   runningSpan: Tracer.Span | undefined = undefined
   /** Launched and not yet joined. */
   open: ReadonlyArray<Join> = noJoins
@@ -158,13 +166,26 @@ export class Line {
   }
 }
 
-/** What one parallel edge started. */
+/** Which item of a map a flow is for. */
+export interface Mapped {
+  readonly key: string
+  readonly item: unknown
+  readonly index: number
+  readonly circuitKey: string | undefined
+}
+
+/** What one parallel edge started, for one item if it is a map. */
 export class Flow {
   /** The line that launched it and joins it. */
   readonly owner: Line
   readonly edge: PlanEdge
   readonly config: ParallelConfig.Resolved
   readonly branch: string
+  /** The branch without item keys: all flows of a map are of one family. */
+  readonly family: string
+  readonly mapped: Mapped | undefined
+  /** Its place among the results: of several launches of one join, and of the edges of one launch. */
+  readonly rank: number
   /** Identifies the launch within the run: the launches around it, its node and that node's visit. */
   readonly launch: string
   readonly state: State
@@ -201,7 +222,9 @@ export class Flow {
     config: ParallelConfig.Resolved,
     join: Join,
     places: Places | undefined,
-    launch: string
+    launch: string,
+    rank: number,
+    mapped: Mapped | undefined
   ) {
     this.owner = owner
     this.edge = edge
@@ -209,7 +232,14 @@ export class Flow {
     this.join = join
     this.places = places
     this.launch = launch
-    this.branch = owner.flow === undefined ? edge.name : `${owner.flow.branch}/${edge.name}`
+    this.rank = rank
+    this.mapped = mapped
+    const within = owner.flow
+    const family = within === undefined ? edge.name : `${within.family}/${edge.name}`
+    this.family = family
+    if (mapped === undefined) {
+      this.branch = within === undefined || within.branch === within.family ? family : `${within.branch}/${edge.name}`
+    } else this.branch = `${within === undefined ? "" : `${within.branch}/`}${edge.name}[${mapped.key}]`
     this.state = owner.state
     this.context = owner.context
   }
@@ -220,15 +250,29 @@ export class Flow {
 
   /** Identifies this flow within the run, other than `branch` also across the rounds of a loop. */
   get round(): string {
-    return `${this.launch}>${this.edge.name}/`
+    return `${this.launch}>${this.edge.name}${this.mapped === undefined ? "" : `[${this.mapped.key}]`}/`
   }
+}
+
+/** What launches the flows of a map, one by one. */
+export interface Producer {
+  /** Stops it; it leaves its join when nothing of it runs. */
+  readonly stop: () => void
+  /** Makes it leave its join now; what still runs is given back. */
+  readonly abandon: () => Fiber.Fiber<unknown, unknown> | undefined
 }
 
 /** The flows of one line that are bound for one fan-in. */
 export class Join {
   readonly fanIn: PlanNode
   readonly flows: Array<Flow> = []
+  /** Maps whose items have not all been launched. */
+  readonly producers = new Set<Producer>()
+  /** Flows that have not settled, and producers. */
   pending = 0
+  settled = 0
+  /** Launches so far that it joins. */
+  launches = 0
   /** The line has arrived: no more flows are launched. */
   closed = false
   /** The line, when it waits here. */

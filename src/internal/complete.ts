@@ -10,8 +10,8 @@ const countsOf = (join: Join): Completion.Counts => {
   return {
     total,
     successful: join.successful,
-    failed: total - join.pending - join.successful,
-    closed: join.closed
+    failed: join.settled - join.successful,
+    closed: join.closed && join.producers.size === 0
   }
 }
 

@@ -85,7 +85,7 @@ export const flowStarted = (flow: Flow): void => {
 
 export const flowCompleted = (flow: Flow, result: AnyResult): void => {
   const { run, span } = flow
-  run.metrics.branch(flow.branch).ended(
+  run.metrics.branch(flow.family).ended(
     run.context,
     result._tag,
     result.attempts > 0 ? result.timingMs / 1000 : undefined
@@ -129,7 +129,7 @@ export const attemptInterrupted = (flow: Flow): void =>
   flow.run.emit?.({ _tag: "AttemptInterrupted", ...onAttempt(flow) })
 
 export const retryScheduled = (flow: Flow, delayMs: number, error: string, type: string, state: State): void => {
-  flow.run.metrics.branch(flow.branch).retried(flow.run.context)
+  flow.run.metrics.branch(flow.family).retried(flow.run.context)
   spanEvent(flow.run, flow.span, "retry", {
     "flow.attempt": flow.attempts,
     "retry.delay_ms": delayMs,

@@ -1,28 +1,38 @@
 /**
  * Step 4: what a node launches. `State, PlanEdge[] -> Flow[]`, in declared order.
  */
-import { Flow, interrupted, Join, type Line } from "./cells.ts"
+import { Flow, interrupted, Join, type Line, type Mapped } from "./cells.ts"
 import { startTime } from "./complete.ts"
 import { start } from "./flow.ts"
 import { Places } from "./places.ts"
 import type { PlanNode } from "./plan.ts"
+import { MapProducer } from "./produce.ts"
 
 export const launch = (line: Line, node: PlanNode): void => {
   const flows: Array<Flow> = []
+  const producers: Array<MapProducer> = []
   const places = placesOf(line, node)
   const launched = `${line.flow?.round ?? ""}${node.name}#${line.visitsOf(node)}`
-  for (const edge of node.launches) {
-    const config = line.run.configOf(edge)
+  for (const [i, edge] of node.launches.entries()) {
+    const { map } = edge
     const join = joinOf(line, edge.fanIn)
-    const flow = new Flow(line, edge, config, join, places?.get(edge.fanIn), launched)
-    if (join.flows.length === 0) startTime(line, join)
-    // The rule has been met meanwhile: what is launched for it now is not needed.
-    if (join.completed !== undefined) flow.cancelled = interrupted(`the fan-in "${join.fanIn.name}" is complete`)
-    join.flows.push(flow)
-    join.pending++
-    flows.push(flow)
+    const own = places?.get(edge.fanIn)
+    // Results are in the order of launch, then declaration, then item.
+    const rank = line.steps * 1_000_000 + i
+    const flowOf = (mapped: Mapped | undefined, config: Flow["config"]): Flow => {
+      const flow = new Flow(line, edge, config, join, own, launched, rank, mapped)
+      // The rule has been met meanwhile: what is launched for it now is not needed.
+      if (join.completed !== undefined) flow.cancelled = interrupted(`the fan-in "${join.fanIn.name}" is complete`)
+      join.flows.push(flow)
+      join.pending++
+      return flow
+    }
+    if (join.launches++ === 0) startTime(line, join)
+    if (map === undefined) flows.push(flowOf(undefined, line.run.configOf(edge)))
+    else producers.push(new MapProducer({ line, node, edge, map, join, places: own, flowOf }))
   }
   for (const flow of flows) start(flow)
+  for (const producer of producers) producer.begin()
 }
 
 const joinOf = (line: Line, fanIn: PlanNode): Join => {

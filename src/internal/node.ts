@@ -13,21 +13,27 @@ import type { Completion } from "../Completion.ts"
 import { InvalidUpdateError } from "../GraphError.ts"
 import { CurrentNode, type NodeContext } from "../NodeContext.ts"
 import type { Any as AnyResult } from "../ParallelFlowResult.ts"
-import type { Join, Line } from "./cells.ts"
+import type { Flow, Join, Line, Mapped } from "./cells.ts"
 import { completionOf } from "./complete.ts"
 import * as Emit from "./emit.ts"
 import type { NodeFunction, PlanNode, State } from "./plan.ts"
 
+/** The item of the innermost map around. */
+const mappedOf = (flow: Flow | undefined): Mapped | undefined => {
+  for (let at = flow; at !== undefined; at = at.owner.flow) if (at.mapped !== undefined) return at.mapped
+  return undefined
+}
+
 /** What a node or condition is told. A plain object, but for what is built when asked for. */
-class Ctx implements NodeContext<undefined, unknown> {
+class Ctx implements NodeContext<unknown, unknown> {
   readonly graph: string
   readonly node: string
   readonly runId: string
   readonly thread: string | undefined
   readonly branch: string | undefined
   readonly attempt: number
-  readonly item: undefined = undefined
-  readonly index: number | undefined = undefined
+  readonly item: unknown
+  readonly index: number | undefined
   readonly #line: Line
   readonly #node: PlanNode
   readonly #visit: number
@@ -39,6 +45,9 @@ class Ctx implements NodeContext<undefined, unknown> {
     this.thread = run.thread
     this.branch = flow?.branch
     this.attempt = line.attempt
+    const mapped = mappedOf(flow)
+    this.item = mapped?.item
+    this.index = mapped?.index
     this.#line = line
     this.#node = node
     this.#visit = line.visitsOf(node)

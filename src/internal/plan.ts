@@ -41,7 +41,17 @@ export interface ConditionalData {
   readonly targets: Readonly<Record<string, string>>
 }
 
+/** What makes one flow per item of a parallel edge. */
+export interface MapData {
+  readonly items: NodeFunction
+  readonly key: ((item: unknown, index: number) => string) | undefined
+  /** Over the edge's own config. */
+  readonly config: ((item: unknown, index: number) => ParallelConfig.Input) | undefined
+  readonly circuitKey: ((item: unknown, index: number) => string) | undefined
+}
+
 export interface ParallelData {
+  readonly map: MapData | undefined
   readonly from: string
   readonly to: string
   readonly fanIn: string
@@ -73,6 +83,7 @@ export interface PlanNode {
 
 /** A parallel edge. */
 export interface PlanEdge {
+  readonly map: MapData | undefined
   readonly from: string
   readonly to: PlanNode
   readonly fanIn: PlanNode
@@ -102,6 +113,13 @@ export interface Plan {
 /** The circuit of a flow: its own key, or graph and branch path. */
 export const circuitKey = (graph: string, branch: string, key: string | undefined): string =>
   key ?? `${graph}/${branch}`
+
+/** The circuits of a branch: one, unless the items of a map choose. */
+export const noteCircuit = (circuits: Map<string, Set<string>>, branch: string, key: string): void => {
+  const known = circuits.get(branch)
+  if (known === undefined) circuits.set(branch, new Set([key]))
+  else known.add(key)
+}
 
 type Linked<A> = { -readonly [K in keyof A]: A[K] }
 
@@ -147,7 +165,8 @@ export const link = (
     const to = nodes.get(edge.to)
     const fanIn = nodes.get(edge.fanIn)
     if (from === undefined || to === undefined || fanIn === undefined) continue
-    from.launches = [...from.launches, { from: edge.from, to, fanIn, name: edge.name, ...configOf(edge) }]
+    const { map, name } = edge
+    from.launches = [...from.launches, { map, from: edge.from, to, fanIn, name, ...configOf(edge) }]
   }
   return { start, nodes }
 }

@@ -22,7 +22,7 @@ import { Callbacks } from "./callbacks.ts"
 import { type End, interrupted, Line, type Run } from "./cells.ts"
 import * as Emit from "./emit.ts"
 import { OptionReader } from "./option.ts"
-import type { Plan, PlanEdge, State } from "./plan.ts"
+import { noteCircuit, type Plan, type PlanEdge, type State } from "./plan.ts"
 import { endSpan, runSpan, within } from "./span.ts"
 import { walk } from "./walk.ts"
 
@@ -35,7 +35,7 @@ export interface Compiled {
   /** Used when the context holds no registry. */
   readonly registry: CircuitBreakerRegistry.Service
   /** Which circuit each branch uses, as far as known: from the plan, and from the runs so far. */
-  readonly circuits: Map<string, string>
+  readonly circuits: Map<string, Set<string>>
   readonly metrics: GraphMetrics.OfGraph
 }
 
@@ -94,6 +94,7 @@ interface Configs {
   readonly watching: ReadonlyArray<FlowCallbacks.FlowCallbacks<unknown, CallbackError>>
   readonly config: ParallelConfig.Resolved
   readonly configOf: (edge: PlanEdge) => ParallelConfig.Resolved
+  readonly configOfItem: Run["configOfItem"]
 }
 
 const configsOf = (plan: Plan, options: RunOptions | undefined): Effect.Effect<Configs, InvalidConfigError> =>
@@ -106,7 +107,12 @@ const configsOf = (plan: Plan, options: RunOptions | undefined): Effect.Effect<C
     const layer = fiber.getRef(ParallelConfig.CurrentConfig)
     const override = fiber.getRef(ParallelConfig.CurrentOverride)
     if (given === undefined && layer === ParallelConfig.empty && override === ParallelConfig.empty) {
-      return Effect.succeed({ watching, config: plan.resolved, configOf: (edge) => edge.resolved })
+      return Effect.succeed({
+        watching,
+        config: plan.resolved,
+        configOf: (edge) => edge.resolved,
+        configOfItem: itemConfigs(plan.config, ParallelConfig.empty)
+      })
     }
     const parsed = given === undefined
       ? Result.succeed(ParallelConfig.empty)
@@ -124,9 +130,21 @@ const configsOf = (plan: Plan, options: RunOptions | undefined): Effect.Effect<C
           cache.set(edge, resolved)
         }
         return resolved
-      }
+      },
+      configOfItem: itemConfigs(below, override)
     })
   })
+
+/** What an item says of its flow counts more than what its edge says. */
+const itemConfigs = (
+  below: ParallelConfig.ParallelConfig,
+  override: ParallelConfig.ParallelConfig
+): Run["configOfItem"] =>
+(edge, own) =>
+  Result.map(
+    ParallelConfig.parse(own, `item of the map ${edge.from} -> ${edge.to.name}`),
+    (parsed) => ParallelConfig.resolve(ParallelConfig.merge(ParallelConfig.merge(below, edge.config, parsed), override))
+  )
 
 export const registryOf = (compiled: Compiled, context: Context.Context<never>): CircuitBreakerRegistry.Service =>
   Context.getOrUndefined(context, CircuitBreakerRegistry.CircuitBreakerRegistry) ?? compiled.registry
@@ -155,7 +173,7 @@ const makeRun = (
     metrics: compiled.metrics,
     context,
     annotations: fiber.getRef(References.CurrentLogAnnotations),
-    useCircuit: (branch, key) => compiled.circuits.set(branch, key),
+    useCircuit: (branch, key) => noteCircuit(compiled.circuits, branch, key),
     walk,
     cut,
     cutFlows: cutJoin
@@ -223,6 +241,8 @@ const exitOf = (end: End): Exit.Exit<State, unknown> => {
       return end.exit
     case "FailFast":
       return Exit.fail(end.error)
+    case "Failed":
+      return Exit.failCause(end.cause)
     case "Interrupted":
     case "Limit":
       return Exit.failCause(Cause.interrupt())

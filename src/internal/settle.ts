@@ -5,7 +5,7 @@ import * as Cause from "effect/Cause"
 import * as Exit from "effect/Exit"
 import { type CircuitOpenError, FailFastError, FlowTimeoutError } from "../GraphError.ts"
 import * as ParallelFlowResult from "../ParallelFlowResult.ts"
-import type { End, Flow, Line, Outcome } from "./cells.ts"
+import type { End, Flow, Join, Line, Outcome } from "./cells.ts"
 import { check } from "./complete.ts"
 import { errorMessage, errorType, primaryError, traceback } from "./describe.ts"
 import * as Emit from "./emit.ts"
@@ -23,6 +23,8 @@ export const failureCause = (flow: Flow, end: End): Cause.Cause<unknown> | undef
       return Exit.isFailure(end.exit) && !Cause.hasInterruptsOnly(end.exit.cause) ? end.exit.cause : undefined
     case "FailFast":
       return Cause.fail(end.error)
+    case "Failed":
+      return Cause.hasInterruptsOnly(end.cause) ? undefined : end.cause
     case "Limit":
       return Cause.fail(timeoutError(flow, end.kind, end.limitMs))
     case "Interrupted":
@@ -49,6 +51,7 @@ export const resultOf = (flow: Flow, outcome: Outcome): Any => {
         return cancelled(flow, fields, end.by, outcome.abandoned, Cause.interrupt(), failedNode(flow))
       }
       if (end._tag === "FailFast") return failed(flow, fields, Cause.fail(end.error))
+      if (end._tag === "Failed") return failed(flow, fields, end.cause)
       if (Exit.isSuccess(end.exit)) {
         return ParallelFlowResult.fromFields(fields, success)
       }
@@ -73,7 +76,8 @@ const fieldsOf = (flow: Flow): Fields => {
     attempts: flow.attempts,
     attemptErrors: flow.errors,
     attemptErrorsDropped: flow.errorsDropped,
-    circuitState: flow.circuitState
+    circuitState: flow.circuitState,
+    mapped: flow.mapped
   }
 }
 
@@ -172,6 +176,7 @@ export const settle = (flow: Flow, result: Any): void => {
   const { join, owner } = flow
   Emit.flowCompleted(flow, result)
   join.pending--
+  join.settled++
   if (result.success) join.successful++
   const byItself = join.completed === undefined || flow.cancelled === undefined
   if (!result.success && flow.config.failFast && !owner.ended && byItself) {
@@ -187,6 +192,11 @@ export const settle = (flow: Flow, result: Any): void => {
       })
     })
   }
+  progressed(owner, join)
+}
+
+/** Tells the line, when nothing is left to wait for. */
+export const progressed = (owner: Line, join: Join): void => {
   if (owner.ended) return idle(owner)
   check(owner, join)
   const { waiter } = join

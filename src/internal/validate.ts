@@ -3,14 +3,14 @@
  */
 import type { GraphProblem, ProblemCode } from "../GraphError.ts"
 import { explore, type Paths } from "./paths.ts"
-import { type BuilderData, circuitKey, END, type PlanEdge, type PlanNode, START } from "./plan.ts"
+import { type BuilderData, circuitKey, END, noteCircuit, type PlanEdge, type PlanNode, START } from "./plan.ts"
 
 type Report = (code: ProblemCode, nodes: ReadonlyArray<string>, message: string) => void
 
 export interface Validated {
   readonly problems: ReadonlyArray<GraphProblem>
   /** The circuit of each branch path that has one. */
-  readonly circuits: Map<string, string>
+  readonly circuits: Map<string, Set<string>>
 }
 
 export const validate = (
@@ -121,7 +121,7 @@ const lines = (
   plan: { readonly start: PlanNode; readonly nodes: ReadonlyMap<string, PlanNode> },
   sameCircuit: (a: PlanEdge, b: PlanEdge) => boolean,
   report: Report
-): Map<string, string> => {
+): Map<string, Set<string>> => {
   const broken = new Set<string>(
     data.edges.filter((edge) => edge.to !== END && !plan.nodes.has(edge.to)).map((edge) => edge.from)
   )
@@ -230,9 +230,9 @@ const circuits = (
   explored: ReadonlyMap<PlanEdge, Paths>,
   sameCircuit: (a: PlanEdge, b: PlanEdge) => boolean,
   report: Report
-): Map<string, string> => {
+): Map<string, Set<string>> => {
   const byKey = new Map<string, PlanEdge>()
-  const byBranch = new Map<string, string>()
+  const byBranch = new Map<string, Set<string>>()
   const seen = new Set<string>()
   const visit = (edges: ReadonlySet<PlanEdge>, path: string, depth: number): void => {
     for (const edge of edges) {
@@ -240,7 +240,7 @@ const circuits = (
       const breaker = edge.resolved.circuitBreaker
       if (breaker !== undefined) {
         const key = circuitKey(graph, own, breaker.key)
-        byBranch.set(own, key)
+        noteCircuit(byBranch, own, key)
         const other = byKey.get(key)
         if (other === undefined) byKey.set(key, edge)
         else if (!sameCircuit(other, edge)) {

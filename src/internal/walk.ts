@@ -10,7 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { RoutingError, StepLimitError } from "../GraphError.ts"
 import { cut, end } from "./attempt.ts"
-import { Join, type Line } from "./cells.ts"
+import { type Flow, Join, type Line } from "./cells.ts"
 import { check } from "./complete.ts"
 import * as Emit from "./emit.ts"
 import { launch } from "./fanOut.ts"
@@ -92,7 +92,13 @@ const join = (line: Line, at: PlanNode): boolean => {
   }
   join.cancelTimer?.()
   line.open = line.open.filter((other) => other !== join)
+  sort(join.flows)
   return enter(line, at, join)
+}
+
+/** Flows of maps are launched when there are places for them, those of other edges at once. */
+const sort = (flows: Array<Flow>): void => {
+  if (flows.some(({ mapped }) => mapped !== undefined)) flows.sort((a, b) => a.rank - b.rank)
 }
 
 const enter = (line: Line, node: PlanNode, join: Join | undefined): boolean => {

@@ -17,8 +17,8 @@ export const withCircuit = (
   flow: Flow,
   { config, key: configured }: NonNullable<Resolved["circuitBreaker"]>
 ): Effect.Effect<Outcome> => {
-  const key = circuitKey(flow.run.plan.name, flow.branch, configured)
-  flow.run.useCircuit(flow.branch, key)
+  const key = flow.mapped?.circuitKey ?? circuitKey(flow.run.plan.name, flow.family, configured)
+  flow.run.useCircuit(flow.family, key)
   flow.span?.attribute("circuit.key", key)
   const permitted = (permit: CircuitBreakerRegistry.Permit): Effect.Effect<Outcome> => {
     // Asking may take time where circuits are shared between processes; the flow may have been cut meanwhile.

@@ -6,8 +6,8 @@ import type { Flow, Outcome } from "./cells.ts"
 import type { Places } from "./places.ts"
 import { park } from "./withDeadline.ts"
 
-export const withPlace = (self: Effect.Effect<Outcome>, flow: Flow, places: Places): Effect.Effect<Outcome> =>
-  Effect.flatMap(
+export const withPlace = (self: Effect.Effect<Outcome>, flow: Flow, places: Places): Effect.Effect<Outcome> => {
+  const parked = Effect.flatMap(
     park(flow, (go) => places.take(go)),
     (how): Effect.Effect<Outcome> => {
       if (how !== "go") return Effect.succeed({ _tag: how })
@@ -15,6 +15,9 @@ export const withPlace = (self: Effect.Effect<Outcome>, flow: Flow, places: Plac
       return self
     }
   )
+  // The flow of an item is started with its place.
+  return Effect.suspend(() => flow.holdsPlace ? self : parked)
+}
 
 /** Only after its result is known: what that result stops must not start in between. */
 export const releasePlace = (flow: Flow): void => {

@@ -1,0 +1,192 @@
+/**
+ * The options of a graph, of its nodes and edges, and of its runs. All of them are exported by `StateGraph` too.
+ *
+ * @since 0.1.0
+ */
+import type * as Effect from "effect/Effect"
+import type * as Schema from "effect/Schema"
+import type * as Stream from "effect/Stream"
+import type * as Types from "effect/Types"
+import type * as CircuitBreaker from "./CircuitBreaker.ts"
+import type { Rule } from "./Completion.ts"
+import type * as FlowCallbacks from "./FlowCallbacks.ts"
+import type { NodeContext } from "./NodeContext.ts"
+import type * as ParallelConfig from "./ParallelConfig.ts"
+
+/**
+ * The typed errors of what a node returns.
+ *
+ * @category type-level
+ * @since 0.1.0
+ */
+export type ErrorOf<Ret> = Ret extends Effect.Effect<infer _A, infer E, infer _R> ? E : never
+
+/**
+ * The services that what a node returns needs.
+ *
+ * @category type-level
+ * @since 0.1.0
+ */
+export type ServicesOf<Ret> = Ret extends Effect.Effect<infer _A, infer _E, infer R> ? R : never
+
+/**
+ * The config of a parallel edge: a `ParallelConfig`, and the branch's `name` (default: the node it starts at).
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface EdgeConfig extends ParallelConfig.Input {
+  readonly name?: string | undefined
+}
+
+/**
+ * What is said of one node.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface NodePolicy<Item extends Schema.Top = Schema.Unknown> {
+  /** Of the items of the maps whose flows it is in: the type of `ctx.item`. */
+  readonly item?: Item | undefined
+}
+
+/**
+ * The items of a map: a list or another iterable, an Effect of one, or a Stream.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Items<Item> =
+  | Iterable<Item>
+  | Effect.Effect<Iterable<Item>, unknown, unknown>
+  | Stream.Stream<Item, unknown, unknown>
+
+/**
+ * The errors of a map's items.
+ *
+ * @category type-level
+ * @since 0.1.0
+ */
+export type ItemsError<Ret> = Ret extends Stream.Stream<infer _A, infer E, infer _R> ? E : ErrorOf<Ret>
+
+/**
+ * The services that a map's items need.
+ *
+ * @category type-level
+ * @since 0.1.0
+ */
+export type ItemsServices<Ret> = Ret extends Stream.Stream<infer _A, infer _E, infer R> ? R : ServicesOf<Ret>
+
+/**
+ * Options of a parallel map: those of an edge, the items, and what depends on them.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface MapOptions<S, Item, Ret, P = unknown> extends Omit<EdgeConfig, "circuitBreaker"> {
+  readonly items: (state: S, ctx: NodeContext<unknown, P>) => Ret
+  /** Names the flow of an item, and must differ between items. Default: its index. */
+  readonly key?: ((item: Types.NoInfer<Item>, index: number) => string) | undefined
+  /** Merged over the map's own config, for one item. */
+  readonly config?: ((item: Types.NoInfer<Item>, index: number) => ParallelConfig.Input) | undefined
+  /** With a `key` that is a function each item chooses its circuit. */
+  readonly circuitBreaker?:
+    | (Omit<CircuitBreaker.Input, "key"> & {
+      readonly key?: string | ((item: Types.NoInfer<Item>, index: number) => string) | undefined
+    })
+    | false
+    | undefined
+}
+
+/**
+ * Options of a fan-in node.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface FanInOptions {
+  /** When it has enough. Default: `"all"`. */
+  readonly completion?: Rule | undefined
+}
+
+/**
+ * Options of {@link make}.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface MakeOptions<S = unknown, Progress extends Schema.Top | undefined = Schema.Top | undefined> {
+  /** The graph's default config of its flows. */
+  readonly parallel?: ParallelConfig.Input | undefined
+  /** Of the values that nodes give to `ctx.emit`; without it they may be anything. */
+  readonly progress?: Progress | undefined
+  /**
+   * How a fan-in without a function puts together what its successful flows set, by key: `reduce(current, update)`, first with
+   * the state's own value, then flow by flow in order. A key that is unset takes the first value as it is.
+   */
+  readonly reducers?: Reducers<S> | undefined
+}
+
+/**
+ * The progress values of a graph made with the schema `Progress`, or without one.
+ *
+ * @category type-level
+ * @since 0.1.0
+ */
+export type ProgressOf<Progress> = Progress extends Schema.Top ? Progress["Type"] : unknown
+
+/**
+ * Functions by key of the state.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Reducers<S> = {
+  readonly [K in keyof S]?: (current: Required<S>[K], update: Required<S>[K]) => Required<S>[K]
+}
+
+/**
+ * Options of `compile`. Callbacks may need services `R` and raise `E`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface CompileOptions<out R = never, out E = never> {
+  /** Merged over the config given to {@link make}. */
+  readonly parallel?: ParallelConfig.Input | undefined
+  /** Nodes that one line of execution, the main line or one flow attempt, may run. Default: 1000. */
+  readonly maxSteps?: number | "unbounded" | undefined
+  /** Watch every run. */
+  readonly callbacks?: FlowCallbacks.Given<R, E> | undefined
+}
+
+/**
+ * Options of one run. Callbacks may need services `R` and raise `E`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface RunOptions<out R = never, out E = never> {
+  /** Default: a random id. */
+  readonly runId?: string | undefined
+  /** Merged over the graph's config, below that of its edges. */
+  readonly parallel?: ParallelConfig.Input | undefined
+  /** Watch this run, beside those of `compile` and of layers. */
+  readonly callbacks?: FlowCallbacks.Given<R, E> | undefined
+}
+
+/**
+ * The services that the callbacks in options `O` need.
+ *
+ * @category type-level
+ * @since 0.1.0
+ */
+export type CallbackServices<O> = "callbacks" extends keyof O ? FlowCallbacks.Services<O["callbacks"]> : never
+
+/**
+ * The errors that the callbacks in options `O` can fail a run with.
+ *
+ * @category type-level
+ * @since 0.1.0
+ */
+export type CallbackErrors<O> = "callbacks" extends keyof O ? FlowCallbacks.Raised<O["callbacks"]> : never

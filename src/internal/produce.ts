@@ -1,0 +1,241 @@
+/**
+ * Step 4, for a map: one flow per item, started as places become free. Never more items are looked at than can start: a
+ * hundred thousand of them are not a hundred thousand fibers.
+ */
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import * as Result from "effect/Result"
+import * as Stream from "effect/Stream"
+import { DuplicateKeyError } from "../GraphError.ts"
+import type { Flow, Join, Line, Mapped, Producer } from "./cells.ts"
+import { start } from "./flow.ts"
+import { call, contextOf } from "./node.ts"
+import type { Places } from "./places.ts"
+import type { MapData, PlanEdge, PlanNode } from "./plan.ts"
+import { progressed } from "./settle.ts"
+
+/** Starts without waiting after which a map lets others have their turn. */
+const maxStartsInOneGo = 256
+
+interface Around {
+  readonly line: Line
+  /** The node whose completion started it. */
+  readonly node: PlanNode
+  readonly edge: PlanEdge
+  readonly map: MapData
+  readonly join: Join
+  readonly places: Places | undefined
+  readonly flowOf: (mapped: Mapped, config: Flow["config"]) => Flow
+}
+
+export class MapProducer implements Producer {
+  readonly #around: Around
+  readonly #keys = new Set<string>()
+  #fiber: Fiber.Fiber<unknown, unknown> | undefined
+  #items: Iterator<unknown> | undefined
+  #index = 0
+  /** An item that waits for its place. */
+  #waiting = false
+  #giveUp: (() => void) | undefined
+  #stopped = false
+  #left = false
+
+  constructor(around: Around) {
+    this.#around = around
+    around.join.producers.add(this)
+    around.join.pending++
+  }
+
+  begin(): void {
+    const { line, map, node } = this.#around
+    const returned = call(line, line.context, contextOf(line, node), map.items)
+    if (Exit.isExit(returned)) return this.#arrived(returned)
+    this.#watch(returned, (exit) => this.#arrived(exit))
+  }
+
+  #watch(fiber: Fiber.Fiber<unknown, unknown>, next: (exit: Exit.Exit<unknown, unknown>) => void): void {
+    this.#fiber = fiber
+    fiber.addObserver((exit) => {
+      this.#fiber = undefined
+      if (this.#stopped) this.#leave()
+      else next(exit)
+    })
+  }
+
+  #arrived(exit: Exit.Exit<unknown, unknown>): void {
+    if (Exit.isFailure(exit)) return this.#fail(exit.cause)
+    const items = exit.value
+    if (Stream.isStream(items)) return this.#read(items)
+    if (typeof items !== "object" || items === null || !(Symbol.iterator in items)) {
+      return this.#fail(Cause.die(new TypeError(`items of ${this.#name} are no list, no iterable and no Stream`)))
+    }
+    if (Array.isArray(items)) {
+      const repeated = this.#repeated(items)
+      if (repeated !== undefined) return this.#fail(repeated)
+    }
+    this.#items = (items as Iterable<unknown>)[Symbol.iterator]()
+    this.#pump()
+  }
+
+  /** A list is refused as a whole. */
+  #repeated(items: ReadonlyArray<unknown>): Cause.Cause<unknown> | undefined {
+    const { map: { key } } = this.#around
+    if (key === undefined) return undefined
+    const seen = new Set<string>()
+    const twice = new Set<string>()
+    try {
+      items.forEach((item, index) => {
+        const own = key(item, index)
+        if (seen.has(own)) twice.add(own)
+        seen.add(own)
+      })
+    } catch (defect) {
+      return Cause.die(defect)
+    }
+    return twice.size === 0 ? undefined : Cause.fail(this.#duplicate([...twice]))
+  }
+
+  /** Takes from an iterator for as long as there are places. */
+  #pump(): void {
+    let started = 0
+    while (!this.#stopped) {
+      if (++started > maxStartsInOneGo) return this.#pause()
+      let next: IteratorResult<unknown>
+      try {
+        next = this.#items!.next()
+      } catch (defect) {
+        return this.#fail(Cause.die(defect))
+      }
+      if (next.done === true) return this.#leave()
+      let now = true
+      let went = false
+      this.#offer(next.value, () => {
+        went = true
+        if (!now) this.#pump()
+      })
+      now = false
+      if (!went) return
+    }
+  }
+
+  #pause(): void {
+    this.#watch(Effect.runForkWith(this.#around.line.context)(Effect.yieldNow), () => this.#pump())
+  }
+
+  /** A stream is pulled when the item before has its place. */
+  #read(items: Stream.Stream<unknown, unknown, unknown>): void {
+    const each = Stream.runForEach(
+      items as Stream.Stream<unknown, unknown>,
+      (item) =>
+        Effect.callback<void>((resume) => {
+          this.#offer(item, () => resume(Effect.void))
+        })
+    )
+    const fiber = Effect.runForkWith(this.#around.line.context)(each)
+    const exit = fiber.pollUnsafe()
+    const ended = (exit: Exit.Exit<unknown, unknown>) => Exit.isFailure(exit) ? this.#fail(exit.cause) : this.#leave()
+    if (exit === undefined) this.#watch(fiber, ended)
+    else if (!this.#left) ended(exit)
+  }
+
+  /** Starts the flow of an item, now or when there is a place, then goes on. */
+  #offer(item: unknown, next: () => void): void {
+    const { places } = this.#around
+    if (places === undefined) {
+      if (this.#launch(item)) next()
+      return
+    }
+    this.#waiting = true
+    const giveUp = places.take(() => {
+      this.#waiting = false
+      this.#giveUp = undefined
+      if (this.#stopped || !this.#launch(item)) return places.release()
+      next()
+    })
+    if (this.#waiting) this.#giveUp = giveUp
+  }
+
+  #launch(item: unknown): boolean {
+    const { edge, flowOf, line, map, places } = this.#around
+    const index = this.#index++
+    let flow: Flow
+    try {
+      const key = map.key === undefined ? String(index) : map.key(item, index)
+      if (map.key !== undefined && this.#keys.has(key)) {
+        this.#fail(Cause.fail(this.#duplicate([key])))
+        return false
+      }
+      if (map.key !== undefined) this.#keys.add(key)
+      const config = map.config === undefined
+        ? Result.succeed(line.run.configOf(edge))
+        : line.run.configOfItem(edge, map.config(item, index))
+      if (Result.isFailure(config)) {
+        this.#fail(Cause.fail(config.failure[0]))
+        return false
+      }
+      flow = flowOf({ key, item, index, circuitKey: map.circuitKey?.(item, index) }, config.success)
+    } catch (defect) {
+      this.#fail(Cause.die(defect))
+      return false
+    }
+    flow.holdsPlace = places !== undefined
+    start(flow)
+    return true
+  }
+
+  get #name(): string {
+    const { edge, line, node } = this.#around
+    return `the map "${edge.name}" from node "${node.name}" of graph "${line.run.plan.name}"`
+  }
+
+  #duplicate(keys: ReadonlyArray<string>): DuplicateKeyError {
+    const { edge, line, node } = this.#around
+    return new DuplicateKeyError({
+      graph: line.run.plan.name,
+      node: node.name,
+      ...(line.flow === undefined ? {} : { branch: line.flow.branch }),
+      name: edge.name,
+      keys
+    })
+  }
+
+  /** What the items fail with, the line that launched them fails with. */
+  #fail(cause: Cause.Cause<unknown>): void {
+    const { line, node } = this.#around
+    this.#stopped = true
+    line.run.cut(line, { _tag: "Failed", cause, node: node.name })
+    if (this.#fiber === undefined) this.#leave()
+  }
+
+  readonly stop = (): void => {
+    if (this.#left) return
+    this.#stopped = true
+    this.#giveUp?.()
+    if (this.#fiber === undefined) this.#leave()
+    else this.#fiber.interruptUnsafe()
+  }
+
+  readonly abandon = (): Fiber.Fiber<unknown, unknown> | undefined => {
+    const fiber = this.#fiber
+    this.#stopped = true
+    this.#leave()
+    return fiber
+  }
+
+  #leave(): void {
+    if (this.#left) return
+    this.#left = true
+    this.#stopped = true
+    const { join, line } = this.#around
+    join.producers.delete(this)
+    join.pending--
+    try {
+      this.#items?.return?.()
+    } catch {
+      // What a generator does when it is dropped is no error of the run.
+    }
+    progressed(line, join)
+  }
+}
