@@ -204,7 +204,7 @@ export class Flow {
   errorsDropped = 0
   circuitState: CircuitState | undefined = undefined
   transition: CircuitBreakerRegistry.Transition | undefined = undefined
-  /** The attempt in execution, or the last one. */
+  /** The attempt in execution, or the last one; absent when the flow has settled. */
   line: Line | undefined = undefined
 
   holdsPlace = false
@@ -215,6 +215,8 @@ export class Flow {
   /** Wakes the flow where it waits. */
   wake: (() => void) | undefined = undefined
   result: ParallelFlowResult.Any | undefined = undefined
+  /** Keys that its last attempt set, where the fan-in merges them. */
+  written: ReadonlySet<string> | undefined = undefined
 
   constructor(
     owner: Line,

@@ -70,8 +70,11 @@ const drained = (flow: Flow) => (self: Effect.Effect<Outcome>): Effect.Effect<Ou
       ? Effect.succeed(outcome)
       : Effect.callback((resume) => drainThen(flow, outcome.end, (outcome) => resume(Effect.succeed(outcome)))))
 
-const drainThen = (flow: Flow, end: End, next: (outcome: Outcome) => void): void =>
-  drain(flow.line!, flow.config.graceMs, (abandoned) => next({ _tag: "Executed", end, abandoned }))
+const drainThen = (flow: Flow, end: End, next: (outcome: Outcome) => void): void => {
+  // Without a line it has settled already: it was abandoned with the work around it.
+  if (flow.line === undefined) return next({ _tag: "Executed", end, abandoned: true })
+  drain(flow.line, flow.config.graceMs, (abandoned) => next({ _tag: "Executed", end, abandoned }))
+}
 
 /** One attempt: from the launch state, in a line of its own. */
 const attempt = (flow: Flow): void => {

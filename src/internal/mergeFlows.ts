@@ -16,9 +16,10 @@ export const mergeFlows = (
   const update: Record<string, unknown> = {}
   const setBy = new Map<string, string>()
   for (const flow of flows) {
-    if (flow.result?.success !== true || flow.line?.written === undefined) continue
-    for (const key of flow.line.written) {
-      const value = flow.line.state[key]
+    const { result, written } = flow
+    if (result?.success !== true || written === undefined) continue
+    for (const key of written) {
+      const value = result.state[key]
       const reduce = plan.reducers.get(key)
       if (reduce === undefined) {
         const other = setBy.get(key)
@@ -45,7 +46,7 @@ const conflict = (line: Line, node: PlanNode, flows: ReadonlyArray<Flow>, key: s
     node: node.name,
     ...(line.flow === undefined ? {} : { branch: line.flow.branch }),
     key,
-    branches: flows.filter((flow) => flow.result?.success === true && flow.line?.written?.has(key)).map(({ branch }) =>
+    branches: flows.filter((flow) => flow.result?.success === true && flow.written?.has(key)).map(({ branch }) =>
       branch
     )
   })

@@ -173,6 +173,10 @@ const cancelled = (
 export const settle = (flow: Flow, result: Any): void => {
   if (flow.result !== undefined) return
   flow.result = result
+  flow.written = flow.line?.written
+  // Many results can wait for one join: they keep nothing of the work that led to them.
+  flow.line = undefined
+  flow.resume = undefined
   const { join, owner } = flow
   Emit.flowCompleted(flow, result)
   join.pending--

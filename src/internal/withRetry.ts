@@ -40,7 +40,9 @@ export const withRetry = (self: Effect.Effect<Outcome>, flow: Flow, retry: Retry
 
 /** The error of an attempt that may be retried: never of an interruption, a rejection, or beside a zombie. */
 const failureOf = (flow: Flow, outcome: Outcome): { readonly value: unknown } | undefined => {
-  if (outcome._tag !== "Executed" || outcome.abandoned || flow.line!.zombies > 0) return undefined
+  if (outcome._tag !== "Executed" || outcome.abandoned || flow.line === undefined || flow.line.zombies > 0) {
+    return undefined
+  }
   if (outcome.end._tag === "Limit" && outcome.end.kind === "total") return undefined
   const cause = failureCause(flow, outcome.end)
   return cause === undefined ? undefined : { value: primaryError(cause) }
