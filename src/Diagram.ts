@@ -31,7 +31,9 @@ export interface Diagram {
  */
 export interface DiagramNode {
   readonly name: string
-  readonly kind: "node" | "fanIn"
+  readonly kind: "node" | "fanIn" | "subgraph"
+  /** The graph that the node is. */
+  readonly diagram?: Diagram
 }
 
 /**
@@ -66,7 +68,11 @@ export const fromPlan = ({ name, nodes, start }: Pick<Plan, "name" | "nodes" | "
   const all = [...nodes.values()]
   return {
     name,
-    nodes: all.map(({ kind, name }) => ({ name, kind: kind === "fanIn" ? kind : "node" })),
+    nodes: all.map(({ kind, name, subgraph }) =>
+      subgraph === undefined
+        ? { name, kind: kind === "fanIn" ? kind : "node" }
+        : { name, kind: "subgraph", diagram: fromPlan(subgraph.compiled.plan) }
+    ),
     edges: [start, ...all].flatMap((node) => [
       ...waysOf(node),
       ...node.launches.map(({ fanIn, map, name: branch, to }): DiagramEdge => ({
@@ -196,7 +202,7 @@ export const toMermaid = (diagram: Diagram): string => {
   const lines = ["flowchart TD", `  s(["start"])`]
   for (const { kind, name } of diagram.nodes) {
     const text = `"${mermaidText(name)}"`
-    lines.push(`  ${id(name)}${kind === "fanIn" ? `{{${text}}}` : `[${text}]`}`)
+    lines.push(`  ${id(name)}${kind === "fanIn" ? `{{${text}}}` : kind === "subgraph" ? `[[${text}]]` : `[${text}]`}`)
   }
   if (usesEnd(diagram)) lines.push(`  e(["end"])`)
   for (const edge of diagram.edges) {
@@ -217,6 +223,8 @@ const dotText = (text: string): string =>
       .replace(/\r\n|[\n\r]/g, "\\n")
       .replace(/\p{Cc}|\p{Cs}/gu, "\ufffd")
   }"`
+
+const shapes = { node: "", fanIn: ", shape=hexagon, style=solid", subgraph: ", peripheries=2" } as const
 
 const dotEdges = { edge: [], condition: [], parallel: ["penwidth=2"], join: ["style=dashed"] } as const
 
@@ -267,7 +275,7 @@ export const toDot = (diagram: Diagram): string => {
     `  s [label="start", shape=oval]`
   ]
   for (const { kind, name } of diagram.nodes) {
-    lines.push(`  ${id(name)} [label=${dotText(name)}${kind === "fanIn" ? ", shape=hexagon, style=solid" : ""}]`)
+    lines.push(`  ${id(name)} [label=${dotText(name)}${shapes[kind]}]`)
   }
   if (usesEnd(diagram)) lines.push(`  e [label="end", shape=oval]`)
   for (const edge of diagram.edges) {

@@ -230,6 +230,25 @@ export interface StateGraph<
     options?: FanInOptions
   ): StateGraph<S, In, N | Node<Name, ErrorOf<Ret>, ServicesOf<Ret>>, Main | Name, E2, R2, P>
 
+  /**
+   * Adds a compiled graph as a node.
+   *
+   * **Details**
+   *
+   * `input(state)` is what it is invoked with, `output(result, state)` the update that its final state means. It runs with its
+   * own configuration and circuits; its events are part of this graph's stream, its branches and nodes under this node's name
+   * (`name/branch`), its spans under this node's span; its callbacks of `compile` are called too. What it fails with this node
+   * fails with. The steps of its main line count on the line that runs it.
+   */
+  addSubgraph<const Name extends string, S3, In3, E3, R3, P3, Ret extends Update<S>>(
+    name: Name & Fresh<Name, N["name"]>,
+    graph: CompiledGraph<S3, In3, E3, R3, P3>,
+    options: {
+      readonly input: (state: S) => In3
+      readonly output: (result: S3, state: S) => Ret & Exact<S, Ret>
+    }
+  ): StateGraph<S, In, N | Node<Name, E3 | RunError, R3>, Main, E2, R2, P>
+
   /** The one way on from a node. */
   addEdge<To extends N["name"] | END>(
     from: N["name"] | START,

@@ -99,7 +99,9 @@ const gone = interrupted("the work around it was abandoned")
 
 /** Ends, for the observers, everything that is open on a line; what still runs is watched, and its outcome dropped. */
 const abandon = (line: Line): void => {
-  if (line.fiber !== undefined) watchZombie(line, line.fiber)
+  if (line.inner !== undefined) abandon(line.inner)
+  // The fiber of a node that is a graph waits for nothing but that graph.
+  if (line.fiber !== undefined && line.inner === undefined) watchZombie(line, line.fiber)
   if (line.running !== undefined) {
     Emit.nodeInterrupted(line, line.running)
     endSpan(line.run, line.runningSpan, Exit.interrupt())
@@ -113,9 +115,10 @@ const abandon = (line: Line): void => {
     }
     for (const flow of join.flows) {
       if (flow.result !== undefined) continue
-      if (flow.line !== undefined) {
-        abandon(flow.line)
-        if (!flow.line.ended) conclude(flow.line, gone, gone.by)
+      const { line: attempt } = flow
+      if (attempt !== undefined) {
+        abandon(attempt)
+        if (!attempt.ended) conclude(attempt, gone, gone.by)
       }
       settle(
         flow,
@@ -146,5 +149,7 @@ const watchZombie = (line: Line, fiber: NonNullable<Line["fiber"]>): void => {
 
 /** Abandoned work counts for every line around it: nothing is retried beside a zombie. */
 const zombie = (line: Line, change: 1 | -1): void => {
-  for (let at: Line | undefined = line; at !== undefined; at = at.flow?.owner) at.zombies += change
+  for (let at: Line | undefined = line; at !== undefined; at = at.flow?.owner ?? at.run.inside?.line) {
+    at.zombies += change
+  }
 }

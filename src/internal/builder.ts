@@ -24,7 +24,8 @@ import {
   type NodeFunction,
   type Reducer,
   START,
-  type State
+  type State,
+  type Subgraph
 } from "./plan.ts"
 import { type Compiled, execute, registryOf, type RunOptions } from "./run.ts"
 
@@ -138,6 +139,19 @@ export class Builder implements Pipeable.Pipeable {
     const completion = reader.problems.length > 0 ? Result.fail(reader.problems) : rule
     return this.#with({ nodes: [...this.#data.nodes, { name, kind: "fanIn", run, completion }] })
   }
+  addSubgraph(name: string, graph: unknown, options: Pick<Subgraph, "input" | "output">): Builder {
+    const reader = new OptionReader(`subgraph ${name}`)
+    const compiled = typeof graph === "object" && graph !== null ? Graph.compiledOf(graph) : undefined
+    if (compiled === undefined) reader.reject("graph", graph, "a compiled graph")
+    const { input, output } = typeof options === "object" && options !== null ? options : {} as typeof options
+    for (const [field, value] of Object.entries({ input, output })) {
+      if (typeof value !== "function") reader.reject(field, value, "a function")
+    }
+    const completion = reader.problems.length > 0 ? Result.fail(reader.problems) : Result.succeed(undefined)
+    const node: NodeData = { name, kind: "node", run: undefined, completion }
+    const subgraph = compiled && { compiled, input, output }
+    return this.#with({ nodes: [...this.#data.nodes, subgraph === undefined ? node : { ...node, subgraph }] })
+  }
   addEdge(from: string, to: string): Builder {
     return this.#with({ edges: [...this.#data.edges, { from, to }] })
   }
@@ -195,14 +209,14 @@ export class Builder implements Pipeable.Pipeable {
 }
 
 /** What a compiled graph was compiled to. */
-export const compiledOf = (graph: object): Compiled => Graph.compiledOf(graph as Graph)
+export const compiledOf = (graph: object): Compiled => Graph.compiledOf(graph)!
 
 const keysOf = (circuits: Compiled["circuits"]): ReadonlySet<string> =>
   new Set([...circuits.values()].flatMap((keys) => [...keys]))
 
 class Graph implements Pipeable.Pipeable {
-  static compiledOf(graph: Graph): Compiled {
-    return graph.#compiled
+  static compiledOf(graph: object): Compiled | undefined {
+    return #compiled in graph ? graph.#compiled : undefined
   }
   readonly #compiled: Compiled
   readonly name: string

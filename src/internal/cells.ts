@@ -20,7 +20,7 @@ import type * as ParallelConfig from "../ParallelConfig.ts"
 import type * as ParallelFlowResult from "../ParallelFlowResult.ts"
 import type { Callbacks } from "./callbacks.ts"
 import type { Places } from "./places.ts"
-import type { Plan, PlanEdge, PlanNode, Position, State } from "./plan.ts"
+import type { NodeFunction, Plan, PlanEdge, PlanNode, Position, State } from "./plan.ts"
 
 /** One `invoke` or `stream`: what all its lines share. */
 export interface Run {
@@ -46,12 +46,31 @@ export interface Run {
   ) => Result.Result<ParallelConfig.Resolved, ReadonlyArray<GraphError.InvalidConfigError>>
   /** Notes the circuit that a branch of this graph uses. */
   readonly useCircuit: (branch: string, key: string) => void
+  /** Absent for a run of its own; else the node that this run is. */
+  readonly inside: Inside | undefined
+  /** What runs a graph as a node. */
+  readonly subgraph: (line: Line, node: PlanNode) => NodeFunction
   /** The interpreter of a line, passed in because lines launch flows and flows are lines. */
   readonly walk: (line: Line) => void
   /** Stops a line before its end. */
   readonly cut: (line: Line, why: Cut) => void
   /** Stops those flows of a join that have not settled. */
   readonly cutFlows: (join: Join, by: string) => void
+}
+
+/** Where a run that is a node of another one is. */
+export interface Inside {
+  /** The line that waits for it. */
+  readonly line: Line
+  readonly branch: string | undefined
+  readonly fanIn: string | undefined
+  readonly attempt: number | undefined
+  readonly mapped: Mapped | undefined
+  /** Before its branches and its nodes, as events name them; both end in `/`. */
+  readonly branches: string
+  readonly nodes: string
+  /** Of the node that it is. */
+  readonly idempotencyKey: string
 }
 
 /** Why a line was stopped before it ended by itself. */
@@ -97,6 +116,8 @@ export class Line {
   steps = 0
   /** The node in execution, if any. */
   running: PlanNode | undefined = undefined
+  /** The main line of the graph that its node is. */
+  inner: Line | undefined = undefined
   /** What it was told. */
   ctx: NodeContext<unknown, unknown> | undefined = undefined
   runningSpan: Tracer.Span | undefined = undefined
@@ -153,10 +174,19 @@ export class Line {
 
   visit(node: PlanNode): void {
     this.steps++
+    if (this.run.inside !== undefined) { for (const outer of this.outer()) outer.steps++ }
     if (this.first === undefined) this.first = node
     else {
       this.visits ??= new Map([[this.first, 1]])
       this.visits.set(node, (this.visits.get(node) ?? 0) + 1)
+    }
+  }
+
+  /** The lines that this one's steps count on too: those that run its graph as a node. */
+  *outer(): Generator<Line, void> {
+    if (this.flow !== undefined) return
+    for (let at = this.run.inside; at !== undefined; at = at.line.flow === undefined ? at.line.run.inside : undefined) {
+      yield at.line
     }
   }
 
@@ -255,6 +285,10 @@ export class Flow {
     return `${this.launch}>${this.edge.name}${this.mapped === undefined ? "" : `[${this.mapped.key}]`}/`
   }
 }
+
+/** A flow's branch as everybody outside of its own graph names it. */
+export const branchOf = ({ branch, run: { inside } }: Flow): string =>
+  inside === undefined ? branch : `${inside.branches}${branch}`
 
 /** What launches the flows of a map, one by one. */
 export interface Producer {

@@ -11,7 +11,7 @@ import type { CircuitOpenError } from "../GraphError.ts"
 import type * as GraphEvent from "../GraphEvent.ts"
 import * as GraphMetrics from "../GraphMetrics.ts"
 import type { Any as AnyResult } from "../ParallelFlowResult.ts"
-import type { Flow, Line, Run } from "./cells.ts"
+import { branchOf, type Flow, type Line, type Run } from "./cells.ts"
 import { errorMessage, errorType, primaryError } from "./describe.ts"
 import type { PlanNode, State } from "./plan.ts"
 import { endSpan, spanEvent } from "./span.ts"
@@ -24,19 +24,37 @@ const withError = (cause: Cause.Cause<unknown>): GraphEvent.WithError => {
   return { error: errorMessage(error), errorType: errorType(error), cause }
 }
 
-export const graphStarted = (run: Run, state: State): void => run.emit?.({ _tag: "GraphStarted", ...base(run), state })
+// A graph that is a node begins and ends as that node does.
 
-export const graphCompleted = (run: Run, state: State): void =>
-  run.emit?.({ _tag: "GraphCompleted", ...base(run), state })
+export const graphStarted = (run: Run, state: State): void => {
+  if (run.inside === undefined) run.emit?.({ _tag: "GraphStarted", ...base(run), state })
+}
 
-export const graphFailed = (run: Run, cause: Cause.Cause<unknown>): void =>
-  run.emit?.({ _tag: "GraphFailed", ...base(run), ...withError(cause) })
+export const graphCompleted = (run: Run, state: State): void => {
+  if (run.inside === undefined) run.emit?.({ _tag: "GraphCompleted", ...base(run), state })
+}
 
-const onNode = (line: Line, node: PlanNode) => {
-  const at = { ...base(line.run), node: node.name }
-  if (line.flow === undefined) return node.kind === "fanIn" ? { ...at, fanIn: node.name } : at
-  const fanIn = node.kind === "fanIn" ? node.name : line.flow.edge.fanIn.name
-  return { ...at, branch: line.flow.branch, fanIn, attempt: line.attempt }
+export const graphFailed = (run: Run, cause: Cause.Cause<unknown>): void => {
+  if (run.inside === undefined) run.emit?.({ _tag: "GraphFailed", ...base(run), ...withError(cause) })
+}
+
+const pathOf = ({ inside }: Run, node: PlanNode): string =>
+  inside === undefined ? node.name : `${inside.nodes}${node.name}`
+
+const onNode = ({ attempt, flow, run }: Line, node: PlanNode) => {
+  const { inside } = run
+  const at = { ...base(run), node: pathOf(run, node) }
+  if (flow !== undefined) {
+    return {
+      ...at,
+      branch: branchOf(flow),
+      fanIn: pathOf(run, node.kind === "fanIn" ? node : flow.edge.fanIn),
+      attempt
+    }
+  }
+  const own = node.kind === "fanIn" ? { ...at, fanIn: pathOf(run, node) } : at
+  if (inside?.branch === undefined) return own
+  return { fanIn: inside.fanIn!, ...own, branch: inside.branch, attempt: inside.attempt! }
 }
 
 export const nodeStarted = (line: Line, node: PlanNode): void => {
@@ -74,7 +92,11 @@ export const nodeProgress = (line: Line, node: PlanNode, value: unknown): void =
   line.run.emit({ _tag: "NodeProgress", ...onNode(line, node), value })
 }
 
-const onFlow = (flow: Flow) => ({ ...base(flow.run), branch: flow.branch, fanIn: flow.edge.fanIn.name })
+const onFlow = (flow: Flow) => ({
+  ...base(flow.run),
+  branch: branchOf(flow),
+  fanIn: pathOf(flow.run, flow.edge.fanIn)
+})
 
 const onAttempt = (flow: Flow) => ({ ...onFlow(flow), attempt: flow.attempts, scope: "flow" as const })
 

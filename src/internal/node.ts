@@ -13,13 +13,13 @@ import type { Completion } from "../Completion.ts"
 import { InvalidUpdateError } from "../GraphError.ts"
 import { CurrentNode, type NodeContext } from "../NodeContext.ts"
 import type { Any as AnyResult } from "../ParallelFlowResult.ts"
-import type { Flow, Join, Line, Mapped } from "./cells.ts"
+import { branchOf, type Flow, type Join, type Line, type Mapped } from "./cells.ts"
 import { completionOf } from "./complete.ts"
 import * as Emit from "./emit.ts"
 import type { NodeFunction, PlanNode, State } from "./plan.ts"
 
 /** The item of the innermost map around. */
-const mappedOf = (flow: Flow | undefined): Mapped | undefined => {
+export const mappedOf = (flow: Flow | undefined): Mapped | undefined => {
   for (let at = flow; at !== undefined; at = at.owner.flow) if (at.mapped !== undefined) return at.mapped
   return undefined
 }
@@ -43,9 +43,10 @@ class Ctx implements NodeContext<unknown, unknown> {
     this.node = node.name
     this.runId = run.runId
     this.thread = run.thread
-    this.branch = flow?.branch
-    this.attempt = line.attempt
-    const mapped = mappedOf(flow)
+    const { inside } = run
+    this.branch = flow === undefined ? inside?.branch : branchOf(flow)
+    this.attempt = flow === undefined ? inside?.attempt ?? 1 : line.attempt
+    const mapped = mappedOf(flow) ?? inside?.mapped
     this.item = mapped?.item
     this.index = mapped?.index
     this.#line = line
@@ -53,7 +54,9 @@ class Ctx implements NodeContext<unknown, unknown> {
     this.#visit = line.visitsOf(node)
   }
   get idempotencyKey(): string {
-    return `${this.runId}/${this.#line.flow?.round ?? ""}${this.node}#${this.#visit}`
+    return `${this.#line.run.inside?.idempotencyKey ?? this.runId}/${
+      this.#line.flow?.round ?? ""
+    }${this.node}#${this.#visit}`
   }
   get emit(): (value: unknown) => Effect.Effect<void> {
     return (value) => Effect.suspend(() => progress(this.#line, this.#node, value))
@@ -118,9 +121,11 @@ export const call = (
 const annotations = ({ attempt, flow, run }: Line, node: string): Readonly<Record<string, unknown>> => {
   const { plan: { name: graph }, runId } = run
   // Without a spread: this is made for every node, and the caller's own annotations are rare.
-  const own = flow === undefined
+  const { inside } = run
+  const branch = flow === undefined ? inside?.branch : branchOf(flow)
+  const own = branch === undefined
     ? { graph, runId, node }
-    : { graph, runId, branch: flow.branch, node, attempt }
+    : { graph, runId, branch, node, attempt: flow === undefined ? inside?.attempt : attempt }
   for (const _ in run.annotations) return { ...run.annotations, ...own }
   return own
 }

@@ -5,6 +5,7 @@ import * as Result from "effect/Result"
 import type * as Completion from "../Completion.ts"
 import type { InvalidConfigError } from "../GraphError.ts"
 import type * as ParallelConfig from "../ParallelConfig.ts"
+import type { Compiled } from "./run.ts"
 
 export const START = "__start__"
 export const END = "__end__"
@@ -27,9 +28,17 @@ export interface BuilderData {
   readonly parallels: ReadonlyArray<ParallelData>
 }
 
+/** A compiled graph that is a node of another. */
+export interface Subgraph {
+  readonly compiled: Compiled
+  readonly input: (state: State) => unknown
+  readonly output: (result: State, state: State) => unknown
+}
+
 export interface NodeData {
   readonly name: string
   readonly kind: "node" | "fanIn"
+  readonly subgraph?: Subgraph
   readonly run: NodeFunction | undefined
   /** Of a fan-in; read when it is added. */
   readonly completion: Result.Result<Completion.Resolved | undefined, ReadonlyArray<InvalidConfigError>>
@@ -74,6 +83,7 @@ export interface PlanNode {
   readonly index: number
   readonly name: string
   readonly kind: "start" | "node" | "fanIn"
+  readonly subgraph?: Subgraph
   readonly run: NodeFunction | undefined
   /** The rule of a fan-in; absent: all flows. */
   readonly completion: Completion.Resolved | undefined

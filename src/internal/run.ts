@@ -19,8 +19,9 @@ import type * as GraphMetrics from "../GraphMetrics.ts"
 import * as ParallelConfig from "../ParallelConfig.ts"
 import { cut, cutJoin, drain, supervise } from "./attempt.ts"
 import { Callbacks } from "./callbacks.ts"
-import { type End, interrupted, Line, type Run } from "./cells.ts"
+import { branchOf, type End, type Inside, interrupted, Line, type Run } from "./cells.ts"
 import * as Emit from "./emit.ts"
+import { mappedOf } from "./node.ts"
 import { OptionReader } from "./option.ts"
 import { noteCircuit, type Plan, type PlanEdge, type State } from "./plan.ts"
 import { endSpan, runSpan, within } from "./span.ts"
@@ -149,17 +150,49 @@ const itemConfigs = (
 export const registryOf = (compiled: Compiled, context: Context.Context<never>): CircuitBreakerRegistry.Service =>
   Context.getOrUndefined(context, CircuitBreakerRegistry.CircuitBreakerRegistry) ?? compiled.registry
 
+/** A graph as a node: a run of its own, whose events are the caller's, under the caller's path. */
+const subgraph: Run["subgraph"] = (line, node) => (state) => {
+  const { compiled, input, output } = node.subgraph!
+  const { flow, run } = line
+  const outer = run.inside
+  const branch = flow === undefined ? outer?.branch : branchOf(flow)
+  const inside: Inside = {
+    line,
+    branch,
+    fanIn: flow === undefined ? outer?.fanIn : `${outer?.nodes ?? ""}${flow.edge.fanIn.name}`,
+    attempt: flow === undefined ? outer?.attempt : line.attempt,
+    mapped: mappedOf(flow) ?? outer?.mapped,
+    branches: `${branch === undefined ? outer?.branches ?? "" : `${branch}/`}${node.name}/`,
+    nodes: `${outer?.nodes ?? ""}${node.name}/`,
+    idempotencyKey: line.ctx?.idempotencyKey ?? run.runId
+  }
+  const listener = run.emit && ((event: GraphEvent.Any): void => {
+    if (!line.muted) run.emit?.(event)
+  })
+  const result = Effect.flatMap(
+    Effect.suspend(() => prepare(compiled, input(state), { runId: run.runId })),
+    ([initial, runId, configs]) =>
+      Effect.withFiber<State, unknown>((fiber) =>
+        begin(makeRun(compiled, fiber, runId, configs, listener, inside), initial)
+      )
+  )
+  return Effect.map(result, (result) => output(result, state))
+}
+
 const makeRun = (
   compiled: Compiled,
   fiber: Fiber.Fiber<unknown, unknown>,
   runId: string,
   { watching, ...configs }: Configs,
-  listener: Emitter
+  listener: Emitter,
+  inside?: Inside
 ): Run => {
   const { plan } = compiled
   const clock = fiber.getRef(Clock.Clock)
   const { context } = fiber
-  const callbacks = watchers(compiled, watching, { graph: plan.name, runId, clock, context })
+  // Callbacks of layers hear of a graph that is a node through the run that it is a node of.
+  const layered = inside === undefined ? Context.get(context, FlowCallbacks.CurrentCallbacks) : []
+  const callbacks = watchers(layered, [...compiled.callbacks, ...watching], { graph: plan.name, runId, clock, context })
   return {
     plan,
     runId,
@@ -174,6 +207,8 @@ const makeRun = (
     context,
     annotations: fiber.getRef(References.CurrentLogAnnotations),
     useCircuit: (branch, key) => noteCircuit(compiled.circuits, branch, key),
+    inside,
+    subgraph,
     walk,
     cut,
     cutFlows: cutJoin
@@ -182,12 +217,11 @@ const makeRun = (
 
 /** Those of layers, of `compile` and of the run, in this order; absent when there are none. */
 const watchers = (
-  { callbacks }: Compiled,
+  layered: ReadonlyArray<FlowCallbacks.Provided>,
   watching: Configs["watching"],
   around: ConstructorParameters<typeof Callbacks>[0]
 ): Callbacks | undefined => {
-  const layered = Context.get(around.context, FlowCallbacks.CurrentCallbacks)
-  const own = [...callbacks, ...watching].map((callbacks) => ({ callbacks, services: undefined }))
+  const own = watching.map((callbacks) => ({ callbacks, services: undefined }))
   return layered.length + own.length === 0 ? undefined : new Callbacks(around, [...layered, ...own])
 }
 
@@ -202,10 +236,13 @@ const begin = (run: Run, state: State): Effect.Effect<State, unknown> =>
   Effect.callback((resume) => {
     const span = runSpan(run)
     const main = new Line(run, undefined, 1, within(run.context, span), span, state, run.plan.start)
+    const caller = run.inside?.line
+    if (caller !== undefined) caller.inner = main
     let stopped: End | undefined
     let finished: Exit.Exit<State, unknown> | undefined
     let onFinished: (exit: Exit.Exit<State, unknown>) => void = (exit) => resume(exit)
     const finish = (end: End): void => {
+      if (caller !== undefined) caller.inner = undefined
       finished = exitOf(stopped ?? end)
       if (Exit.isSuccess(finished) && run.callbacks?.raised !== undefined) finished = Exit.fail(run.callbacks.raised)
       endSpan(run, span, finished)

@@ -58,7 +58,9 @@ const emptyDraft = (): Draft => ({
 
 export const ofDiagram = (diagram: Diagram): Shape => {
   const draft = emptyDraft()
-  for (const { kind, name } of diagram.nodes) draft.nodes.set(name, { label: name, kind })
+  for (const { kind, name } of diagram.nodes) {
+    draft.nodes.set(name, { label: name, kind: kind === "fanIn" ? kind : "node" })
+  }
   draft.nodes.set(END, { label: "end", kind: "end" })
   for (const edge of diagram.edges) {
     const { from, kind, to } = edge

@@ -78,6 +78,13 @@ const step = (line: Line): boolean => {
       new StepLimitError({ graph: line.run.plan.name, node: at.name, ...inBranch(line), limit: maxSteps })
     )
   }
+  if (line.run.inside !== undefined) {
+    for (const { run: { plan }, steps } of line.outer()) {
+      if (steps < plan.maxSteps) continue
+      const node = `${line.run.inside.nodes}${at.name}`
+      return fail(line, new StepLimitError({ graph: plan.name, node, ...inBranch(line), limit: plan.maxSteps }))
+    }
+  }
   return at.kind === "node" ? enter(line, at, undefined) : join(line, at)
 }
 
@@ -108,7 +115,7 @@ const enter = (line: Line, node: PlanNode, join: Join | undefined): boolean => {
   Emit.nodeStarted(line, node)
   line.running = node
   line.runningSpan = nodeSpan(line, node)
-  const { run } = node
+  const run = node.subgraph === undefined ? node.run : line.run.subgraph(line, node)
   if (run === undefined) {
     return join === undefined ? complete(line, node, undefined) : arrive(line, node, mergeFlows(line, node, join.flows))
   }
