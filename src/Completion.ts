@@ -35,10 +35,15 @@ import { OptionReader } from "./internal/option.ts"
  */
 export type Rule =
   | "all"
-  | { readonly minSuccessful: number; readonly within?: Duration.Input | undefined }
-  | { readonly tolerate: number }
-  | { readonly tolerateRatio: number }
-  | { readonly within: Duration.Input; readonly minSuccessful?: number | undefined }
+  | Only<"minSuccessful" | "within", { readonly minSuccessful: number; readonly within?: Duration.Input | undefined }>
+  | Only<"minSuccessful" | "within", { readonly within: Duration.Input; readonly minSuccessful?: number | undefined }>
+  | Only<"tolerate", { readonly tolerate: number }>
+  | Only<"tolerateRatio", { readonly tolerateRatio: number }>
+
+/** These fields and none of the others: they exclude each other. */
+type Only<Own extends string, Fields> =
+  & Fields
+  & { readonly [K in Exclude<"minSuccessful" | "within" | "tolerate" | "tolerateRatio", Own>]?: undefined }
 
 /**
  * Why a fan-in runs now, and what it has: `ctx.completion` of a fan-in node.

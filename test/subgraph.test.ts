@@ -297,11 +297,11 @@ describe("a graph as a node", () => {
       const observed = (stopAt: number) =>
         Effect.gen(function*() {
           const events: Array<GraphEvent.Any> = []
-          let fiber: Fiber.Fiber<unknown, unknown> | undefined
-          fiber = yield* Effect.forkDetach(
+          const running: { fiber?: Fiber.Fiber<unknown, unknown> } = {}
+          const fiber = running.fiber = yield* Effect.forkDetach(
             execute(compiledOf(graph), { name: "x" }, undefined, (event) => {
               events.push(event)
-              if (events.length === stopAt) fiber?.interruptUnsafe()
+              if (events.length === stopAt) running.fiber?.interruptUnsafe()
             }).pipe(Effect.provideService(Shop, shop), Effect.provide(Logger.layer([])))
           )
           yield* TestClock.adjust(100)

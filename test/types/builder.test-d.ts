@@ -205,3 +205,80 @@ StateGraph.make("r", State, { reducers: { hits: (a, b) => [...a, ...b], note: (a
 StateGraph.make("r", State, { reducers: { nope: (a: string) => a } })
 // @ts-expect-error a reducer of another type than its key
 StateGraph.make("r", State, { reducers: { hits: (a: string, b: string) => a + b } })
+
+// maps: items are typed by their node, errors and services of the items join the graph's
+const mapped = base
+  .addNode("two")
+  .addNode("item", (_state, ctx) => ({ query: ctx.item.url }), { item: Schema.Struct({ url: Schema.String }) })
+  .addNode("plainItem", (_state, ctx) => {
+    is<typeof ctx.item, unknown>(true)
+  })
+  .addFanInNode("join")
+mapped.addParallelMap("two", "item", "join", { items: (s) => [{ url: s.query }], key: (i) => i.url })
+mapped.addParallelMap("two", "item", "join", {
+  items: () => new Set([{ url: "" }]),
+  config: (i, index) => ({ timeout: i.url.length + index }),
+  circuitBreaker: { key: (i) => i.url },
+  concurrency: 3
+})
+mapped.addParallelMap("two", "plainItem", "join", { items: () => [1, "any"] })
+// @ts-expect-error items of another type than the node's
+mapped.addParallelMap("two", "item", "join", { items: () => [1] })
+// @ts-expect-error a key of another type than text
+mapped.addParallelMap("two", "item", "join", { items: () => [{ url: "" }], key: () => 5 })
+// @ts-expect-error an unknown node
+mapped.addParallelMap("two", "nope", "join", { items: () => [] })
+const mapRun = mapped
+  .setEntryPoint("two")
+  .addParallelMap("two", "item", "join", {
+    items: () =>
+      Effect.gen(function*() {
+        yield* Http
+        return yield* Effect.fail(new AErr())
+      })
+  })
+  .setFinishPoint("join")
+  .compile()
+  .invoke(input)
+is<Effect.Error<typeof mapRun>, GraphError.RunError | AErr>(true)
+is<Effect.Services<typeof mapRun>, Http>(true)
+const streamRun = mapped
+  .setEntryPoint("two")
+  .addParallelMap("two", "item", "join", {
+    items: (): Stream.Stream<{ readonly url: string }, BErr, Http> => null as never
+  })
+  .setFinishPoint("join")
+  .compile()
+  .invoke(input)
+is<Effect.Error<typeof streamRun>, GraphError.RunError | BErr>(true)
+is<Effect.Services<typeof streamRun>, Http>(true)
+
+// subgraphs: input, output, errors and services of the inner graph
+const inner = StateGraph.make("inner", Schema.Struct({ text: Schema.String }))
+  .addNode("a", (): Effect.Effect<{ readonly text: string }, AErr, Http> => null as never)
+  .setEntryPoint("a")
+  .setFinishPoint("a")
+  .compile()
+const subRun = base
+  .addSubgraph("sub", inner, { input: (s) => ({ text: s.query }), output: ({ text }) => ({ query: text }) })
+  .setEntryPoint("sub")
+  .setFinishPoint("sub")
+  .compile()
+  .invoke(input)
+is<Effect.Error<typeof subRun>, GraphError.RunError | AErr>(true)
+is<Effect.Services<typeof subRun>, Http>(true)
+// @ts-expect-error another input than the inner graph's
+base.addSubgraph("sub", inner, { input: () => ({ text: 5 }), output: () => ({}) })
+// @ts-expect-error an update with a key that is not in the state
+base.addSubgraph("sub", inner, { input: () => ({ text: "" }), output: () => ({ nope: 1 }) })
+// @ts-expect-error a name that is taken
+base.addNode("sub").addSubgraph("sub", inner, { input: () => ({ text: "" }), output: () => ({}) })
+
+// completion: rules, and what a fan-in is told of them
+base.addNode("f").addFanInNode("c", (_state, { completion }) => {
+  is<typeof completion.satisfied, boolean>(true)
+}, { completion: { minSuccessful: 1, within: "1 second" } })
+// @ts-expect-error two rules that exclude each other
+base.addFanInNode("c", () => {}, { completion: { tolerate: 1, tolerateRatio: 0.5 } })
+// @ts-expect-error no rule at all
+base.addFanInNode("c", () => {}, { completion: {} })
