@@ -7,7 +7,7 @@
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as GraphMetrics from "../GraphMetrics.ts"
-import { type Cut, type End, type Flow, interrupted, type Join, type Limit, type Line } from "./cells.ts"
+import { type Cut, type End, interrupted, type Join, type Limit, type Line } from "./cells.ts"
 import * as Emit from "./emit.ts"
 import { isIdle, resultOf, settle } from "./settle.ts"
 import { endSpan } from "./span.ts"
@@ -49,10 +49,18 @@ export const cut = (line: Line, why: Cut): void => {
 
 const conclude = (line: Line, how: End, by: string): void => {
   line.ended = true
+  line.how = how
   line.cancelTimer?.()
   if (line.open.length > 0) cutFlows(line, by)
   line.fiber?.interruptUnsafe()
-  line.onEnd?.(line, how)
+  tell(line)
+}
+
+/** Once. What a finalizer does at an interruption can have made others abandon the line before its end is told. */
+const tell = (line: Line): void => {
+  const { how, onEnd } = line
+  line.onEnd = undefined
+  if (how !== undefined) onEnd?.(line, how)
 }
 
 /** Stops all flows of a line that have not settled. */
@@ -64,15 +72,14 @@ export const cutJoin = (join: Join, by: string): void => {
   join.cancelTimer?.()
   if (join.pending === 0) return
   for (const producer of join.producers) producer.stop()
-  for (const flow of join.flows) if (flow.result === undefined) cutFlow(flow, by)
-}
-
-const cutFlow = (flow: Flow, by: string): void => {
-  if (flow.cancelled !== undefined) return
-  const why = flow.cancelled = interrupted(by)
-  const { line } = flow
-  if (line !== undefined && !line.ended) cut(line, why)
-  else flow.wake?.()
+  const why = interrupted(by)
+  const left = join.flows.filter(({ cancelled, result }) => cancelled === undefined && result === undefined)
+  // All are told before one of them stops: its place must not go to one that is to be stopped too.
+  for (const flow of left) flow.cancelled = why
+  for (const { line, wake } of left) {
+    if (line !== undefined && !line.ended) cut(line, why)
+    else wake?.()
+  }
 }
 
 /** Waits until nothing of an ended line runs, for at most `graceMs`; then abandons it. */
@@ -118,7 +125,8 @@ const abandon = (line: Line): void => {
       const { line: attempt } = flow
       if (attempt !== undefined) {
         abandon(attempt)
-        if (!attempt.ended) conclude(attempt, gone, gone.by)
+        if (attempt.ended) tell(attempt)
+        else conclude(attempt, gone, gone.by)
       }
       settle(
         flow,

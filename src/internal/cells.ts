@@ -138,6 +138,7 @@ export class Line {
   pendingCut: Cut | undefined = undefined
   /** The line has ended, by itself or cut; what it does from now on is only its remains. */
   ended = false
+  how: End | undefined = undefined
   onEnd: ((line: Line, end: End) => void) | undefined = undefined
   cancelTimer: (() => void) | undefined = undefined
   limit: Limit | undefined = undefined

@@ -254,7 +254,7 @@ const begin = (run: Run, state: State): Effect.Effect<State, unknown> =>
     supervise(main, undefined, (_line, end) =>
       drain(main, run.config.graceMs, () =>
         lastCalls(run, end, () => finish(end))))
-    return Effect.callback<void>((done) => {
+    const stop = Effect.callback<void>((done) => {
       if (finished !== undefined) {
         return done(Effect.void)
       }
@@ -264,6 +264,8 @@ const begin = (run: Run, state: State): Effect.Effect<State, unknown> =>
       cut(main, stopped)
       run.callbacks?.hurry(run.config.graceMs)
     })
+    // In a turn of its own: a listener or a node can be what interrupts, in the middle of the engine's work.
+    return Effect.andThen(Effect.yieldNow, stop)
   })
 
 /** Waits for callbacks that have not been told all: after success as long as one call may take, else for `grace`. */

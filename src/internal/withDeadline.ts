@@ -32,9 +32,10 @@ export const park = (
     let called = false
     let callOff: (() => void) | undefined
     let cancelTimer: (() => void) | undefined
-    const wake = (how: "go" | "OutOfTime" | "Cancelled"): void => {
+    const wake = (why: "go" | "OutOfTime" | "Cancelled"): void => {
       if (called) return
       called = true
+      const how = flow.cancelled === undefined ? why : "Cancelled"
       flow.wake = undefined
       cancelTimer?.()
       if (how !== "go") {

@@ -8,12 +8,12 @@ import { park } from "./withDeadline.ts"
 
 export const withPlace = (self: Effect.Effect<Outcome>, flow: Flow, places: Places): Effect.Effect<Outcome> => {
   const parked = Effect.flatMap(
-    park(flow, (go) => places.take(go)),
-    (how): Effect.Effect<Outcome> => {
-      if (how !== "go") return Effect.succeed({ _tag: how })
-      flow.holdsPlace = true
-      return self
-    }
+    park(flow, (go) =>
+      places.take(() => {
+        flow.holdsPlace = true
+        go()
+      })),
+    (how): Effect.Effect<Outcome> => how === "go" ? self : Effect.succeed({ _tag: how })
   )
   // The flow of an item is started with its place.
   return Effect.suspend(() => flow.holdsPlace ? self : parked)

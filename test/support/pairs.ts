@@ -43,7 +43,9 @@ export const faults = (events: ReadonlyArray<GraphEvent.Any>): Array<string> => 
         if (event.result.attempts > 0) end(`flow ${event.branch}`, _tag)
         else if (open.has(`flow ${event.branch}`)) found.push(`flow ${event.branch} ends as if it had not started`)
         for (const what of open) {
-          if (what.includes(` of ${event.branch}`)) found.push(`flow ${event.branch} ends while ${what} is open`)
+          if (what.endsWith(` of ${event.branch}`) || what.includes(` of ${event.branch}/`)) {
+            found.push(`flow ${event.branch} ends while ${what} is open`)
+          }
         }
         break
       case "AttemptStarted":

@@ -1,0 +1,24 @@
+/** Randomness from a seed: the same seed, the same run. */
+export class Random {
+  #state: number
+  constructor(seed: number) {
+    this.#state = seed >>> 0
+  }
+  /** Mulberry32 (Tommy Ettinger, public domain): uniform in [0, 1). */
+  next(): number {
+    this.#state = (this.#state + 0x6d2b79f5) >>> 0
+    let t = this.#state
+    t = Math.imul(t ^ (t >>> 15), t | 1)
+    t ^= t + Math.imul(t ^ (t >>> 7), t | 61)
+    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296
+  }
+  below(n: number): number {
+    return Math.floor(this.next() * n)
+  }
+  chance(p: number): boolean {
+    return this.next() < p
+  }
+  pick<A>(values: ReadonlyArray<A>): A {
+    return values[this.below(values.length)]!
+  }
+}
