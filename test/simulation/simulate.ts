@@ -264,6 +264,7 @@ export const simulate = (seed: number): Effect.Effect<Outcome> =>
     }
     // What hangs without any limit is stopped from outside, as a caller would.
     yield* TestClock.adjust(120_000)
+    yield* Effect.repeat(Effect.yieldNow, { times: 5 })
     const hung = running.fiber.pollUnsafe() === undefined
     const idle = hung && world.waiting === 0
     if (hung) running.fiber.interruptUnsafe()

@@ -3,7 +3,8 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { simulate } from "./simulate.ts"
 
-const seeds = 60_000
+/** `SIMULATION_SEEDS=100000 npx vitest run test/simulation` runs as many. */
+const seeds = Number(process.env["SIMULATION_SEEDS"] ?? 500)
 
 describe("random runs", () => {
   it.live(`of ${seeds} seeds keep every promise`, () =>
