@@ -22,7 +22,7 @@ const name = (i: number): string => `n${i}`
 const fanOut = (flows: number, parallel?: StateGraph.MakeOptions["parallel"]) => {
   let graph = StateGraph.make("bench", State, parallel === undefined ? {} : { parallel }).addNode("start" as string)
   for (let i = 0; i < flows; i++) graph = graph.addNode(name(i), () => body)
-  let joined = graph.addFanInNode("join" as string)
+  let joined = graph.addFanInNode("join" as string, () => ({}))
   for (let i = 0; i < flows; i++) joined = joined.addParallelEdge("start", name(i), "join")
   return joined.setEntryPoint("start").setFinishPoint("join").compile()
 }
