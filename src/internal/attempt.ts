@@ -106,7 +106,12 @@ const gone = interrupted("the work around it was abandoned")
 
 /** Ends, for the observers, everything that is open on a line; what still runs is watched, and its outcome dropped. */
 const abandon = (line: Line): void => {
-  if (line.inner !== undefined) abandon(line.inner)
+  const { inner } = line
+  if (inner !== undefined) {
+    cut(inner, gone)
+    // It may have ended with that.
+    if (line.inner === inner) abandon(inner)
+  }
   // The fiber of a node that is a graph waits for nothing but that graph.
   if (line.fiber !== undefined && line.inner === undefined) watchZombie(line, line.fiber)
   if (line.running !== undefined) {

@@ -9,30 +9,38 @@ import type { PlanNode } from "./plan.ts"
 import { MapProducer } from "./produce.ts"
 
 export const launch = (line: Line, node: PlanNode): void => {
+  const { launches } = node
   const flows: Array<Flow> = []
   const producers: Array<MapProducer> = []
   const places = placesOf(line, node)
   const launched = `${line.flow?.round ?? ""}${node.name}#${line.visitsOf(node)}`
-  for (const [i, edge] of node.launches.entries()) {
-    const { map } = edge
-    const join = joinOf(line, edge.fanIn)
-    const own = places?.get(edge.fanIn)
+  for (let i = 0; i < launches.length; i++) {
+    const edge = launches[i]!
+    const { fanIn, map } = edge
+    const join = joinOf(line, fanIn)
+    const own = places?.get(fanIn)
     // Results are in the order of launch, then declaration, then item.
     const rank = line.steps * 1_000_000 + i
-    const flowOf = (mapped: Mapped | undefined, config: Flow["config"]): Flow => {
-      const flow = new Flow(line, edge, config, join, own, launched, rank, mapped)
-      // The rule has been met meanwhile: what is launched for it now is not needed.
-      if (join.completed !== undefined) flow.cancelled = interrupted(`the fan-in "${join.fanIn.name}" is complete`)
-      join.flows.push(flow)
-      join.pending++
-      return flow
-    }
     if (join.launches++ === 0) startTime(line, join)
-    if (map === undefined) flows.push(flowOf(undefined, line.run.configOf(edge)))
-    else producers.push(new MapProducer({ line, node, edge, map, join, places: own, flowOf }))
+    if (map === undefined) {
+      flows.push(enlist(new Flow(line, edge, line.run.configOf(edge), join, own, launched, rank, undefined)))
+      continue
+    }
+    const flowOf = (mapped: Mapped, config: Flow["config"]): Flow =>
+      enlist(new Flow(line, edge, config, join, own, launched, rank, mapped))
+    producers.push(new MapProducer({ line, node, edge, map, join, places: own, flowOf }))
   }
   for (const flow of flows) start(flow)
   for (const producer of producers) producer.begin()
+}
+
+const enlist = (flow: Flow): Flow => {
+  const { join } = flow
+  // The rule has been met meanwhile: what is launched for it now is not needed.
+  if (join.completed !== undefined) flow.cancelled = interrupted(`the fan-in "${join.fanIn.name}" is complete`)
+  join.flows.push(flow)
+  join.pending++
+  return flow
 }
 
 const joinOf = (line: Line, fanIn: PlanNode): Join => {

@@ -138,7 +138,12 @@ const fanOut = (
   let nodes = graph
   for (let i = 0; i < flows; i++) {
     const first = `n${names.next++}`
-    nodes = nodes.addNode(first, body(random, world, first))
+    nodes = random.chance(0.12)
+      ? (nodes as unknown as SubgraphBuilder).addSubgraph(first, inside(random, world, first), {
+        input: () => ({ n: 0 }),
+        output: ({ n }: { readonly n: number }) => ({ n })
+      })
+      : nodes.addNode(first, body(random, world, first))
     const config = random.chance(0.6) ? configOf(random) : {}
     if (random.chance(0.2)) {
       const items = Array.from({ length: random.below(6) }, (_, item) => item)
@@ -167,6 +172,23 @@ const fanOut = (
     rule === undefined ? {} : { completion: rule }
   )
   return { graph: nodes, join, edges }
+}
+
+/** A graph that is a node: two flows, and what happens before and after them. */
+const inside = (random: Random, world: World, name: string) =>
+  (loose(`graph ${name}`, { parallel: configOf(random) }, State)
+    .addNode("before", body(random, world, `${name}.before`))
+    .addNode("a", body(random, world, `${name}.a`))
+    .addNode("b", body(random, world, `${name}.b`)) as unknown as FanInBuilder)
+    .addFanInNode("join", check(world, `join of ${name}`), { completion: ruleOf(random) })
+    .setEntryPoint("before")
+    .addParallelEdge("before", "a", "join", configOf(random))
+    .addParallelEdge("before", "b", "join", configOf(random))
+    .setFinishPoint("join")
+    .compile()
+
+interface SubgraphBuilder {
+  addSubgraph(name: string, graph: unknown, options: unknown): Loose
 }
 
 interface MapBuilder {
