@@ -7,9 +7,10 @@
 import { Effect, Layer, Schema } from "effect"
 import { CircuitBreaker } from "effect/persistence"
 import { CircuitBreakerRegistry, FlowCallbacks, StateGraph } from "../src/index.ts"
-import type { Flow, Line, Run } from "../src/internal/cells.ts"
+import type { Line, Run } from "../src/internal/cells.ts"
 import * as Emit from "../src/internal/emit.ts"
 import type { PlanNode } from "../src/internal/plan.ts"
+import type { Flow } from "../src/internal/work.ts"
 import { compare, print, type Row } from "./measure.ts"
 
 const State = Schema.Struct({ n: Schema.Number })
@@ -182,7 +183,7 @@ results.push(print("Timeout, retry, circuit and spans, against the hand-made com
     for (let i = 0; i < flows; i++) {
       Emit.attemptStarted(flow)
       Emit.nodeStarted(line, node)
-      Emit.nodeCompleted(line, node, input)
+      Emit.nodeCompleted(line, node, input, false)
       Emit.attemptSucceeded(flow, 1)
     }
   })

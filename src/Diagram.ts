@@ -3,8 +3,8 @@
  *
  * @since 0.1.0
  */
-import { explore } from "./internal/paths.ts"
-import { END, type Plan, type PlanEdge, type PlanNode, START } from "./internal/plan.ts"
+import { explore, exploreFlow, type Paths } from "./internal/paths.ts"
+import { END, type Fallback, type Plan, type PlanEdge, type PlanNode, START } from "./internal/plan.ts"
 
 /**
  * A graph as data.
@@ -43,7 +43,8 @@ export interface DiagramNode {
  *
  * `condition`: one for each key of a condition, which is its `label`. `parallel`: starts the flow `branch` that is joined at
  * `fanIn`. `join`: where a line goes that has no way out of its own: a flow to its fan-in, the main line to the fan-in of
- * flows that were launched before. (A node that waits at once for what it launches has no such edge.)
+ * flows that were launched before. (A node that waits at once for what it launches has no such edge.) `fallback`: the node that
+ * runs instead of another, or of the flow that begins there, when that has failed.
  *
  * @category models
  * @since 0.1.0
@@ -61,6 +62,7 @@ export type DiagramEdge =
     readonly map?: true
   }
   | { readonly kind: "join"; readonly from: string; readonly to: string }
+  | { readonly kind: "fallback"; readonly from: string; readonly to: string }
 
 /** @internal */
 export const fromPlan = ({ name, nodes, start }: Pick<Plan, "name" | "nodes" | "start">): Diagram => {
@@ -75,6 +77,8 @@ export const fromPlan = ({ name, nodes, start }: Pick<Plan, "name" | "nodes" | "
     ),
     edges: [start, ...all].flatMap((node) => [
       ...waysOf(node),
+      ...fallbacksOf(node, node.fallback),
+      ...node.launches.flatMap(({ fallback, to }) => fallbacksOf(to, fallback)),
       ...node.launches.map(({ fanIn, map, name: branch, to }): DiagramEdge => ({
         kind: "parallel",
         from: node.name,
@@ -102,20 +106,22 @@ const waysOf = ({ name: from, way }: PlanNode): ReadonlyArray<DiagramEdge> => {
   }
 }
 
+const fallbacksOf = ({ name: from }: PlanNode, fallback: Fallback | undefined): ReadonlyArray<DiagramEdge> =>
+  fallback?._tag === "Node" ? [{ kind: "fallback", from, to: fallback.node.name }] : []
+
 /** Where lines go from nodes without a way out: found by walking every line of the graph. */
 const joinsOf = (start: PlanNode): Map<PlanNode, Set<PlanNode>> => {
   const joins = new Map<PlanNode, Set<PlanNode>>()
   const known = new Set<PlanEdge>()
-  const walk = (from: PlanNode, bound: PlanNode | undefined): void => {
-    const paths = explore(from, bound)
+  const walk = (paths: Paths): void => {
     for (const [node, fanIns] of paths.joins) joins.set(node, new Set([...joins.get(node) ?? [], ...fanIns]))
     for (const edge of paths.launched) {
       if (known.has(edge)) continue
       known.add(edge)
-      walk(edge.to, edge.fanIn)
+      walk(exploreFlow(edge))
     }
   }
-  walk(start, undefined)
+  walk(explore(start, undefined))
   return joins
 }
 
@@ -139,6 +145,8 @@ const labelOf = (edge: DiagramEdge): string | undefined => {
       const name = edge.branch === edge.to ? undefined : edge.branch
       return edge.map === true ? `${name === undefined ? "" : `${name}, `}for each item` : name
     }
+    case "fallback":
+      return "fallback"
     default:
       return undefined
   }
@@ -148,7 +156,7 @@ const labelOf = (edge: DiagramEdge): string | undefined => {
 const mermaidText = (text: string): string =>
   text.replace(/[^\p{L}\p{M}\p{N} _-]/gu, (character) => `#${character.codePointAt(0)};`)
 
-const arrows = { edge: "-->", condition: "-->", parallel: "==>", join: "-.->" } as const
+const arrows = { edge: "-->", condition: "-->", parallel: "==>", join: "-.->", fallback: "-.->" } as const
 
 /**
  * Draws a graph as a Mermaid flowchart.
@@ -156,7 +164,7 @@ const arrows = { edge: "-->", condition: "-->", parallel: "==>", join: "-.->" } 
  * **Details**
  *
  * A fan-in is a hexagon; a parallel edge is thick, with the branch's name where it differs from its node's; the way of a flow to
- * its fan-in is dotted. Ids never collide, and names mean nothing to Mermaid, whatever is in them.
+ * its fan-in is dotted, and so is the way to a fallback, which says so. Ids never collide, and names mean nothing to Mermaid, whatever is in them.
  *
  * **Gotchas**
  *
@@ -226,7 +234,13 @@ const dotText = (text: string): string =>
 
 const shapes = { node: "", fanIn: ", shape=hexagon, style=solid", subgraph: ", peripheries=2" } as const
 
-const dotEdges = { edge: [], condition: [], parallel: ["penwidth=2"], join: ["style=dashed"] } as const
+const dotEdges = {
+  edge: [],
+  condition: [],
+  parallel: ["penwidth=2"],
+  join: ["style=dashed"],
+  fallback: ["style=dotted"]
+} as const
 
 /**
  * Draws a graph in the DOT language of Graphviz.

@@ -5,7 +5,8 @@
  *
  * - **Build errors** are thrown while a graph is made: {@link InvalidConfigError} and {@link GraphValidationError}.
  * - **Run errors** ({@link RunError}) are typed failures of `invoke` and `stream`.
- * - **Flow errors** ({@link FlowTimeoutError}, {@link CircuitOpenError}) live in a flow's result.
+ * - **Flow errors** ({@link FlowTimeoutError}, {@link CircuitOpenError}, {@link LimitExceededError}) live in a flow's result, or
+ *   are what a node with a policy fails with.
  *
  * @since 0.1.0
  */
@@ -38,6 +39,7 @@ export const ProblemCode = Schema.Literals([
   "FanInBeforeNode",
   "ReservedName",
   "EmptyTargets",
+  "InvalidFallback",
   "InvalidConfig"
 ])
 
@@ -276,7 +278,7 @@ export class CallbackError extends Schema.TaggedError<CallbackError>()("Callback
 }
 
 /**
- * A flow did not end within its limit. In results `errorType` is `"TimeoutError"`.
+ * A flow, or a node with a limit of its own, did not end in time. In results `errorType` is `"TimeoutError"`.
  *
  * **Details**
  *
@@ -286,12 +288,16 @@ export class CallbackError extends Schema.TaggedError<CallbackError>()("Callback
  * @since 0.1.0
  */
 export class FlowTimeoutError extends Schema.TaggedError<FlowTimeoutError>()("FlowTimeoutError", {
-  branch: Schema.String,
+  /** The flow; absent for a node on the main line. */
+  branch: Schema.optionalKey(Schema.String),
+  /** The node, when it was the limit of a single node. */
+  node: Schema.optionalKey(Schema.String),
   timeoutMs: Schema.Finite,
   timeoutKind: Schema.Literals(["attempt", "total"])
 }) {
   override get message(): string {
-    return `flow "${this.branch}" timed out after ${this.timeoutMs} ms` +
+    const what = this.node === undefined ? `flow "${this.branch}"` : `node "${this.node}"${within(this.branch)}`
+    return `${what} timed out after ${this.timeoutMs} ms` +
       (this.timeoutKind === "total" ? " in total" : "")
   }
 }
@@ -316,6 +322,31 @@ export class CircuitOpenError extends Schema.TaggedError<CircuitOpenError>()("Ci
     return `circuit "${this.key}" is ${this.circuitState}, retry after ${Duration.format(this.retryAfter)}`
   }
 }
+
+/**
+ * A bulkhead had no free permit and no room to wait; nothing was executed. No circuit counts it.
+ *
+ * @category flow errors
+ * @since 0.1.0
+ */
+export class LimitExceededError extends Schema.TaggedError<LimitExceededError>()("LimitExceededError", {
+  key: Schema.String,
+  permits: Schema.Int,
+  /** How many may wait. */
+  queue: Schema.Finite
+}) {
+  override get message(): string {
+    return `limit "${this.key}" has all ${this.permits} permits in use, and ${this.queue} waiting are all it lets wait`
+  }
+}
+
+/**
+ * What a node with a policy of its own can fail with beside its own errors.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type PolicyError = FlowTimeoutError | CircuitOpenError | LimitExceededError
 
 /**
  * What the engine itself can fail a line with.

@@ -67,16 +67,20 @@ export interface OnFlow extends Base {
 }
 
 /**
- * An event of one attempt of a flow.
+ * What an attempt belongs to: a flow, or a single node with a policy of its own, on whatever line that is.
  *
  * @category models
  * @since 0.1.0
  */
-export interface OnAttempt extends OnFlow {
-  readonly attempt: number
-  /** `"flow"`: an attempt of the flow; `"node"`: of a single node with its own policy. */
-  readonly scope: "flow" | "node"
-}
+export type OfWork = (OnFlow & { readonly scope: "flow" }) | (Omit<OnNode, "attempt"> & { readonly scope: "node" })
+
+/**
+ * An event of one attempt, 1-based.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type OnAttempt = OfWork & { readonly attempt: number }
 
 /**
  * How an event tells of an error.
@@ -141,6 +145,8 @@ export interface NodeStarted extends OnNode {
  */
 export interface NodeCompleted<S> extends OnNode {
   readonly _tag: "NodeCompleted"
+  /** The update is the node's `fallback`. */
+  readonly usedFallback?: true
   readonly state: S
   readonly update: { readonly [K in keyof S]?: S[K] | undefined }
 }
@@ -199,14 +205,15 @@ export interface FlowCompleted<S, E> extends OnFlow {
 }
 
 /**
- * A circuit refused an attempt.
+ * A circuit, or a limit, refused an attempt: one of the two says which.
  *
  * @category flow events
  * @since 0.1.0
  */
-export interface FlowRejected extends OnFlow {
+export type FlowRejected = OfWork & {
   readonly _tag: "FlowRejected"
-  readonly circuit: { readonly key: string; readonly state: CircuitState; readonly retryAfterMs: number }
+  readonly circuit?: { readonly key: string; readonly state: CircuitState; readonly retryAfterMs: number }
+  readonly limit?: { readonly key: string; readonly permits: number; readonly queue: number }
 }
 
 /**
@@ -215,7 +222,7 @@ export interface FlowRejected extends OnFlow {
  * @category attempt events
  * @since 0.1.0
  */
-export interface AttemptStarted extends OnAttempt {
+export type AttemptStarted = OnAttempt & {
   readonly _tag: "AttemptStarted"
 }
 
@@ -225,7 +232,7 @@ export interface AttemptStarted extends OnAttempt {
  * @category attempt events
  * @since 0.1.0
  */
-export interface AttemptSucceeded extends OnAttempt {
+export type AttemptSucceeded = OnAttempt & {
   readonly _tag: "AttemptSucceeded"
   readonly timingMs: number
 }
@@ -236,7 +243,7 @@ export interface AttemptSucceeded extends OnAttempt {
  * @category attempt events
  * @since 0.1.0
  */
-export interface AttemptFailed<S> extends OnAttempt, WithError {
+export type AttemptFailed<S> = OnAttempt & WithError & {
   readonly _tag: "AttemptFailed"
   readonly state: S
   readonly timingMs: number
@@ -248,7 +255,7 @@ export interface AttemptFailed<S> extends OnAttempt, WithError {
  * @category attempt events
  * @since 0.1.0
  */
-export interface FlowTimedOut<S> extends OnAttempt {
+export type FlowTimedOut<S> = OnAttempt & {
   readonly _tag: "FlowTimedOut"
   readonly timeoutMs: number
   readonly timeoutKind: "attempt" | "total"
@@ -261,7 +268,7 @@ export interface FlowTimedOut<S> extends OnAttempt {
  * @category attempt events
  * @since 0.1.0
  */
-export interface AttemptInterrupted extends OnAttempt {
+export type AttemptInterrupted = OnAttempt & {
   readonly _tag: "AttemptInterrupted"
 }
 
@@ -271,7 +278,7 @@ export interface AttemptInterrupted extends OnAttempt {
  * @category attempt events
  * @since 0.1.0
  */
-export interface RetryScheduled<S> extends OnAttempt {
+export type RetryScheduled<S> = OnAttempt & {
   readonly _tag: "RetryScheduled"
   readonly delayMs: number
   readonly error: string
@@ -301,12 +308,12 @@ export interface FanInCompleted extends OnNode {
 }
 
 /**
- * A flow of this run moved a circuit to another state.
+ * A flow, or a node with a policy, of this run moved a circuit to another state.
  *
  * @category circuit events
  * @since 0.1.0
  */
-export interface CircuitStateChanged extends OnFlow {
+export type CircuitStateChanged = OfWork & {
   readonly _tag: "CircuitStateChanged"
   readonly key: string
   readonly from: CircuitState

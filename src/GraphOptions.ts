@@ -3,13 +3,16 @@
  *
  * @since 0.1.0
  */
+import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type * as Schema from "effect/Schema"
 import type * as Stream from "effect/Stream"
 import type * as Types from "effect/Types"
+import type * as Bulkhead from "./Bulkhead.ts"
 import type * as CircuitBreaker from "./CircuitBreaker.ts"
 import type { Rule } from "./Completion.ts"
 import type * as FlowCallbacks from "./FlowCallbacks.ts"
+import type { CircuitOpenError, FlowTimeoutError, LimitExceededError } from "./GraphError.ts"
 import type { NodeContext } from "./NodeContext.ts"
 import type * as ParallelConfig from "./ParallelConfig.ts"
 
@@ -40,15 +43,64 @@ export interface EdgeConfig extends ParallelConfig.Input {
 }
 
 /**
- * What is said of one node.
+ * What a flow does instead, when its last attempt has failed or it was rejected.
  *
  * @category models
  * @since 0.1.0
  */
-export interface NodePolicy<Item extends Schema.Top = Schema.Unknown> {
+export interface EdgeFallback<Name extends string, Update> {
+  /**
+   * An update of its launch state, or the name of a node that runs once from that state, with what follows it up to the fan-in.
+   * The result says `usedFallback`.
+   */
+  readonly fallback?: Name | Update | undefined
+}
+
+/**
+ * The wrappers of a flow around one node, on whatever line it is: one flaky node of five is retried alone.
+ *
+ * **Details**
+ *
+ * Each is off by default, and nothing of a `ParallelConfig` reaches it; without a `grace` of its own a node has the run's. A
+ * number is milliseconds. What they fail with, `FlowTimeoutError`, `CircuitOpenError` or `LimitExceededError`, the node fails
+ * with. Attempts emit the attempt events, with `scope: "node"`. The circuit of a node is `graph#node` unless it has a `key`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface NodePolicy<
+  Item extends Schema.Top = Schema.Unknown,
+  Timeout extends Duration.Input | undefined = Duration.Input | undefined,
+  Circuit extends CircuitBreaker.Input | false | undefined = CircuitBreaker.Input | false | undefined,
+  Limit extends Bulkhead.Input | false | undefined = Bulkhead.Input | false | undefined,
+  Fallback = unknown
+> {
   /** Of the items of the maps whose flows it is in: the type of `ctx.item`. */
   readonly item?: Item | undefined
+  /** Limit of each attempt. */
+  readonly timeout?: Timeout
+  readonly retry?: ParallelConfig.Input["retry"]
+  readonly circuitBreaker?: Circuit
+  /** The longest wait for what was interrupted. */
+  readonly grace?: ParallelConfig.Input["grace"]
+  readonly limit?: Limit
+  /**
+   * What is done instead when its last attempt has failed or it was rejected: an update, or the name of a node that runs in its
+   * place. The line then goes on as from this node.
+   */
+  readonly fallback?: Fallback
 }
+
+/**
+ * What a node's own policy can fail it with.
+ *
+ * @category type-level
+ * @since 0.1.0
+ */
+export type PolicyErrors<Timeout, Circuit, Limit> =
+  | ([Timeout] extends [undefined] ? never : FlowTimeoutError)
+  | ([Circuit] extends [false | undefined] ? never : CircuitOpenError)
+  | ([Limit] extends [false | undefined] ? never : LimitExceededError)
 
 /**
  * The items of a map: a list or another iterable, an Effect of one, or a Stream.

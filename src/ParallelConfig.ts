@@ -19,6 +19,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
+import * as Bulkhead from "./Bulkhead.ts"
 import * as CircuitBreaker from "./CircuitBreaker.ts"
 import type { InvalidConfigError } from "./GraphError.ts"
 import * as Environment from "./internal/environment.ts"
@@ -51,6 +52,8 @@ export interface Input {
   readonly circuitBreaker?: CircuitBreaker.Input | false | undefined
   /** Flows of one fan-out at a time; an integer of at least 1. */
   readonly concurrency?: number | "unbounded" | undefined
+  /** A bulkhead that all work with its key shares, across graphs; replaced as a whole, `false` for none. */
+  readonly limit?: Bulkhead.Input | false | undefined
   /** Whether results and events hold stack traces, which can show paths and data. */
   readonly includeTraceback?: boolean | undefined
 }
@@ -84,6 +87,7 @@ export interface ParallelConfig {
   readonly retry?: Fields<RetryPolicy.Given> | Schedule.Schedule<unknown> | false
   readonly circuitBreaker?: Fields<CircuitBreaker.Given> | false
   readonly concurrency?: number
+  readonly limit?: Bulkhead.Limit | false
   readonly includeTraceback?: boolean
 }
 
@@ -106,6 +110,7 @@ export interface Resolved {
   /** Without a `key`, the circuit's key is the graph's name and the branch path. */
   readonly circuitBreaker: { readonly key: string | undefined; readonly config: CircuitBreaker.Config } | undefined
   readonly concurrency: number
+  readonly limit: Bulkhead.Limit | undefined
   readonly includeTraceback: boolean
 }
 
@@ -136,6 +141,7 @@ export const defaults: Resolved = {
   retry: undefined,
   circuitBreaker: undefined,
   concurrency: Infinity,
+  limit: undefined,
   includeTraceback: false
 }
 
@@ -181,7 +187,7 @@ export const parse = (
 }
 
 const read = (reader: OptionReader, input: Input): ParallelConfig => {
-  const { circuitBreaker, concurrency, failFast, grace, includeTraceback, retry, timeout, totalTimeout } = input
+  const { circuitBreaker, concurrency, failFast, grace, includeTraceback, limit, retry, timeout, totalTimeout } = input
   const given: { readonly [K in keyof ParallelConfig]: ParallelConfig[K] | undefined } = {
     timeoutMs: reader.duration("timeout", timeout, { zero: false }),
     totalTimeoutMs: reader.duration("totalTimeout", totalTimeout, { zero: false }),
@@ -190,6 +196,7 @@ const read = (reader: OptionReader, input: Input): ParallelConfig => {
     retry: readRetry(reader, retry),
     circuitBreaker: readCircuit(reader, circuitBreaker),
     concurrency: concurrency === "unbounded" ? Infinity : reader.integer("concurrency", concurrency, 1, `"unbounded"`),
+    limit: readLimit(reader, limit),
     includeTraceback: reader.boolean("includeTraceback", includeTraceback)
   }
   reader.known("", input, Object.keys(defaults).map((key) => key.replace(/Ms$/, "")))
@@ -209,6 +216,11 @@ const readCircuit = (
   if (circuit === undefined || circuit === false) return circuit
   if (isRecord(circuit)) return { fresh: false, given: CircuitBreaker.read(reader, "circuitBreaker.", circuit) }
   return reader.reject("circuitBreaker", circuit, "circuit options or false")
+}
+
+const readLimit = (reader: OptionReader, limit: Input["limit"]): ParallelConfig["limit"] | undefined => {
+  if (limit === undefined || limit === false) return limit
+  return isRecord(limit) ? Bulkhead.read(reader, "limit.", limit) : reader.reject("limit", limit, "a limit or false")
 }
 
 /**
@@ -301,9 +313,12 @@ const mergeTwo = (below: ParallelConfig, above: ParallelConfig): ParallelConfig 
  * @category combining
  * @since 0.1.0
  */
-export const resolve = ({ circuitBreaker = false, retry = false, ...given }: ParallelConfig): Resolved => ({
+export const resolve = (
+  { circuitBreaker = false, limit = false, retry = false, ...given }: ParallelConfig
+): Resolved => ({
   ...defaults,
   ...given,
+  limit: limit === false ? undefined : limit,
   retry: resolveRetry(retry),
   circuitBreaker: circuitBreaker === false
     ? undefined
@@ -421,12 +436,12 @@ const environment = Environment.options(parse)
  * **Details**
  *
  * Each option has a variable, the path of its name in capitals: `STATEGRAPH_TIMEOUT`, `_TOTAL_TIMEOUT`, `_GRACE`,
- * `_FAIL_FAST`, `_CONCURRENCY`, `_INCLUDE_TRACEBACK`, `_RETRY_MAX_RETRIES`, `_RETRY_BASE_DELAY`, `_RETRY_RETRY_ON` (names
+ * `_FAIL_FAST`, `_CONCURRENCY`, `_LIMIT_KEY`, `_LIMIT_PERMITS`, `_LIMIT_QUEUE`, `_INCLUDE_TRACEBACK`, `_RETRY_MAX_RETRIES`, `_RETRY_BASE_DELAY`, `_RETRY_RETRY_ON` (names
  * with commas between), ..., `_CIRCUIT_BREAKER_KEY`, `_CIRCUIT_BREAKER_FAILURE_THRESHOLD`, ... (all but `isFailure`).
  *
  * - A duration is text as in Effect (`"2 seconds"`, `"Infinity"`); a bare number is milliseconds.
  * - A flag is `true`, `yes`, `on`, `y` or `1`, or `false`, `no`, `off`, `n` or `0`.
- * - `STATEGRAPH_RETRY=false` and `STATEGRAPH_CIRCUIT_BREAKER=false` switch them off, whatever else is set for them.
+ * - `STATEGRAPH_RETRY=false`, `STATEGRAPH_CIRCUIT_BREAKER=false` and `STATEGRAPH_LIMIT=false` switch them off, whatever else is set for them.
  *
  * What is not set, or empty, is not given: with nothing set the result is `{}`. Any `ConfigProvider` will do, for example
  * `fromUnknown({ STATEGRAPH: { RETRY: { MAX_RETRIES: 3 } } })`. Fails with a `ConfigError` that names each bad variable and

@@ -7,7 +7,7 @@ import * as Cause from "effect/Cause"
 import * as Schema from "effect/Schema"
 import * as SchemaTransformation from "effect/SchemaTransformation"
 import type { CircuitState } from "./CircuitBreaker.ts"
-import type { CircuitOpenError, FlowTimeoutError, LineError } from "./GraphError.ts"
+import type { CircuitOpenError, FlowTimeoutError, LimitExceededError, LineError } from "./GraphError.ts"
 import { record } from "./internal/resultCodec.ts"
 
 /**
@@ -51,6 +51,8 @@ export interface Base<S> {
   readonly attemptErrors: ReadonlyArray<AttemptError>
   /** How many failed attempts are not in `attemptErrors`. */
   readonly attemptErrorsDropped: number
+  /** Whether a `fallback`, of the edge or of a node, took the place of what had failed. */
+  readonly usedFallback: boolean
   /** State of the flow's circuit after its last outcome was recorded; absent without a circuit. */
   readonly circuitState?: CircuitState
   /** The item of a mapped flow. */
@@ -122,7 +124,7 @@ export interface Timeout<S> extends Base<S> {
 }
 
 /**
- * A circuit refused the flow; `state` is its launch state.
+ * A circuit, or a limit, refused the flow; `state` is its launch state.
  *
  * @category models
  * @since 0.1.0
@@ -133,9 +135,9 @@ export interface Rejected<S> extends Base<S> {
   readonly timeout: false
   readonly abandoned: false
   readonly error: string
-  readonly errorType: "CircuitOpenError"
-  readonly cause: Cause.Cause<CircuitOpenError>
-  readonly failure: CircuitOpenError
+  readonly errorType: "CircuitOpenError" | "LimitExceededError"
+  readonly cause: Cause.Cause<CircuitOpenError | LimitExceededError>
+  readonly failure: CircuitOpenError | LimitExceededError
   readonly traceback?: string
 }
 
@@ -208,6 +210,7 @@ export interface Common {
   readonly attempts: number
   readonly attemptErrors: ReadonlyArray<AttemptError>
   readonly attemptErrorsDropped: number
+  readonly usedFallback: boolean
   readonly circuitState?: CircuitState | undefined
   readonly mapped?: { readonly item: unknown; readonly index: number } | undefined
 }
@@ -229,6 +232,7 @@ class FlowResult {
   readonly retryCount: number
   readonly attemptErrors: ReadonlyArray<AttemptError>
   readonly attemptErrorsDropped: number
+  readonly usedFallback: boolean
   readonly timeout: boolean
   readonly abandoned: boolean
   declare readonly circuitState: CircuitState
@@ -245,6 +249,7 @@ class FlowResult {
     this.retryCount = common.attempts > 0 ? common.attempts - 1 : 0
     this.attemptErrors = common.attemptErrors
     this.attemptErrorsDropped = common.attemptErrorsDropped
+    this.usedFallback = common.usedFallback
     this.timeout = own.timeout
     this.abandoned = own.abandoned
     if (common.circuitState !== undefined) this.circuitState = common.circuitState
@@ -375,9 +380,10 @@ export interface ResultCodec<
 
 /** What was read back: causes that follow from other fields are not stored. */
 const read = (stored: Own<Any> & Common): Any => {
-  const { attemptErrors, attemptErrorsDropped, attempts, branch, circuitState, startTime, state, timingMs, ...own } =
-    stored
-  const common = { attemptErrors, attemptErrorsDropped, attempts, branch, circuitState, startTime, state, timingMs }
+  const { attemptErrors, attemptErrorsDropped, attempts, branch, ...rest } = stored
+  const { circuitState, startTime, state, timingMs, usedFallback, ...own } = rest
+  const when = { startTime, timingMs }
+  const common = { attemptErrors, attemptErrorsDropped, attempts, branch, circuitState, state, usedFallback, ...when }
   return fromFields(common, withCause(own as Own<Any>))
 }
 

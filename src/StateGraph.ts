@@ -5,12 +5,15 @@
  *
  * @since 0.1.0
  */
+import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type * as Pipeable from "effect/Pipeable"
 import type * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
+import type * as Bulkhead from "./Bulkhead.ts"
+import type * as CircuitBreaker from "./CircuitBreaker.ts"
 import type * as CircuitBreakerRegistry from "./CircuitBreakerRegistry.ts"
 import type { Diagram } from "./Diagram.ts"
 import type { CallbackError, GraphValidationError, RunError } from "./GraphError.ts"
@@ -20,6 +23,7 @@ import type {
   CallbackServices,
   CompileOptions,
   EdgeConfig,
+  EdgeFallback,
   ErrorOf,
   FanInOptions,
   Items,
@@ -28,6 +32,7 @@ import type {
   MakeOptions,
   MapOptions,
   NodePolicy,
+  PolicyErrors,
   ProgressOf,
   RunOptions,
   ServicesOf
@@ -53,6 +58,7 @@ export type {
   CallbackServices,
   CompileOptions,
   EdgeConfig,
+  EdgeFallback,
   ErrorOf,
   FanInOptions,
   Items,
@@ -61,6 +67,7 @@ export type {
   MakeOptions,
   MapOptions,
   NodePolicy,
+  PolicyErrors,
   ProgressOf,
   Reducers,
   RunOptions,
@@ -173,6 +180,16 @@ export type MainError<N extends AnyNode, Main extends string> = N extends AnyNod
   : never
 
 /**
+ * The errors of a node that another one can stand in for: those of that one, and none when its fallback is an update.
+ *
+ * @category type-level
+ * @since 0.1.0
+ */
+export type NodeError<N extends AnyNode, E, Fallback> = [Fallback] extends [undefined] ? E
+  : Fallback extends string ? Extract<N, { readonly name: Fallback }>["E"]
+  : never
+
+/**
  * The items that a node is for.
  *
  * @category type-level
@@ -203,16 +220,39 @@ export interface StateGraph<
   readonly name: string
 
   /**
-   * Adds a node. `run(state, ctx)` returns an update, or an Effect of one; without `run` the node changes nothing.
+   * Adds a node. `run(state, ctx)` returns an update, or an Effect of one; without `run` the node changes nothing. With a
+   * `policy` it is executed in attempts of its own.
    */
   addNode<const Name extends string>(
     name: Name & Fresh<Name, N["name"]>
   ): StateGraph<S, In, N | Node<Name, never, never>, Main, E2, R2, P>
-  addNode<const Name extends string, Ret extends Returned<S>, Item extends Schema.Top = Schema.Unknown>(
+  addNode<
+    const Name extends string,
+    Ret extends Returned<S>,
+    Item extends Schema.Top = Schema.Unknown,
+    Timeout extends Duration.Input | undefined = undefined,
+    Circuit extends CircuitBreaker.Input | false | undefined = undefined,
+    Limit extends Bulkhead.Input | false | undefined = undefined,
+    const Fallback extends N["name"] | Update<S> | undefined = undefined
+  >(
     name: Name & Fresh<Name, N["name"]>,
     run: (state: S, ctx: NodeContext<Item["Type"], P>) => Ret & Exact<S, Ret>,
-    policy?: NodePolicy<Item>
-  ): StateGraph<S, In, N | Node<Name, ErrorOf<Ret>, ServicesOf<Ret>, Item["Type"]>, Main, E2, R2, P>
+    policy?: NodePolicy<Item, Timeout, Circuit, Limit, Fallback & Exact<S, Fallback>>
+  ): StateGraph<
+    S,
+    In,
+    | N
+    | Node<
+      Name,
+      NodeError<N, ErrorOf<Ret> | PolicyErrors<Timeout, Circuit, Limit>, Fallback>,
+      ServicesOf<Ret>,
+      Item["Type"]
+    >,
+    Main,
+    E2,
+    R2,
+    P
+  >
 
   /**
    * Adds a node that joins flows: `ctx.parallelResults` holds their results in declaration order. Add it after the nodes
@@ -238,16 +278,36 @@ export interface StateGraph<
    * `input(state)` is what it is invoked with, `output(result, state)` the update that its final state means. It runs with its
    * own configuration and circuits; its events are part of this graph's stream, its branches and nodes under this node's name
    * (`name/branch`), its spans under this node's span; its callbacks of `compile` are called too. What it fails with this node
-   * fails with. The steps of its main line count on the line that runs it.
+   * fails with. The steps of its main line count on the line that runs it. The rest of `options` is a policy, as of any node.
    */
-  addSubgraph<const Name extends string, S3, In3, E3, R3, P3, Ret extends Update<S>>(
+  addSubgraph<
+    const Name extends string,
+    S3,
+    In3,
+    E3,
+    R3,
+    P3,
+    Ret extends Update<S>,
+    Timeout extends Duration.Input | undefined = undefined,
+    Circuit extends CircuitBreaker.Input | false | undefined = undefined,
+    Limit extends Bulkhead.Input | false | undefined = undefined,
+    const Fallback extends N["name"] | Update<S> | undefined = undefined
+  >(
     name: Name & Fresh<Name, N["name"]>,
     graph: CompiledGraph<S3, In3, E3, R3, P3>,
-    options: {
+    options: Omit<NodePolicy<Schema.Unknown, Timeout, Circuit, Limit, Fallback & Exact<S, Fallback>>, "item"> & {
       readonly input: (state: S) => In3
       readonly output: (result: S3, state: S) => Ret & Exact<S, Ret>
     }
-  ): StateGraph<S, In, N | Node<Name, E3 | RunError, R3>, Main, E2, R2, P>
+  ): StateGraph<
+    S,
+    In,
+    N | Node<Name, NodeError<N, E3 | RunError | PolicyErrors<Timeout, Circuit, Limit>, Fallback>, R3>,
+    Main,
+    E2,
+    R2,
+    P
+  >
 
   /** The one way on from a node. */
   addEdge<To extends N["name"] | END>(
@@ -266,11 +326,11 @@ export interface StateGraph<
   ): StateGraph<S, In, N, Main | Exclude<T[keyof T], END>, E2 | ErrorOf<Ret>, R2 | ServicesOf<Ret>, P>
 
   /** Starts a flow at `to` when `from` completes; it is joined at `fanIn`. */
-  addParallelEdge(
+  addParallelEdge<const Fallback extends Update<S> = {}>(
     from: N["name"] | START,
     to: N["name"],
     fanIn: N["name"],
-    config?: EdgeConfig
+    config?: EdgeConfig & EdgeFallback<N["name"], Fallback & Exact<S, Fallback>>
   ): StateGraph<S, In, N, Main, E2, R2, P>
 
   /**
@@ -284,11 +344,11 @@ export interface StateGraph<
    * the item. An empty input runs the fan-in with no results. What `items` fails with fails the line; two items with one key are
    * a `DuplicateKeyError`, before any flow of a list has started.
    */
-  addParallelMap<To extends N["name"], Ret extends Items<ItemOf<N, To>>>(
+  addParallelMap<To extends N["name"], Ret extends Items<ItemOf<N, To>>, const Fallback extends Update<S> = {}>(
     from: N["name"] | START,
     to: To,
     fanIn: N["name"],
-    options: MapOptions<S, ItemOf<N, To>, Ret, P>
+    options: MapOptions<S, ItemOf<N, To>, Ret, P> & EdgeFallback<N["name"], Fallback & Exact<S, Fallback>>
   ): StateGraph<S, In, N, Main, E2 | ItemsError<Ret>, R2 | ItemsServices<Ret>, P>
 
   /** `addEdge(START, to)`. */

@@ -35,6 +35,7 @@ export * as RetryPolicy from "./RetryPolicy.ts"
  *
  * @since 0.1.0
  */
+export * as Bulkhead from "./Bulkhead.ts"
 export * as CircuitBreaker from "./CircuitBreaker.ts"
 
 /**

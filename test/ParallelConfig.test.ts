@@ -336,6 +336,7 @@ describe("resolve", () => {
       retry: undefined,
       circuitBreaker: undefined,
       concurrency: Infinity,
+      limit: undefined,
       includeTraceback: false
     })
   })
@@ -459,6 +460,7 @@ describe("environment", () => {
     ["RETRY_JITTER", "0.25", { retry: { jitter: 0.25 } }],
     ["RETRY_RETRY_ON", "HttpError, TimeoutError", { retry: { retryOn: ["HttpError", "TimeoutError"] } }],
     ["RETRY_MAX_STORED_ERRORS", "0", { retry: { maxStoredErrors: 0 } }],
+    ["LIMIT", "false", { limit: false }],
     ["CIRCUIT_BREAKER", "false", { circuitBreaker: false }],
     ["CIRCUIT_BREAKER_KEY", "42", { circuitBreaker: { key: "42" } }],
     ["CIRCUIT_BREAKER_FAILURE_THRESHOLD", "5", { circuitBreaker: { failureThreshold: 5 } }],
@@ -494,7 +496,7 @@ describe("environment", () => {
 
   it.effect("all variables together", () =>
     Effect.gen(function*() {
-      const given = variables.filter(([name]) => name !== "RETRY" && name !== "CIRCUIT_BREAKER")
+      const given = variables.filter(([name]) => !["RETRY", "LIMIT", "CIRCUIT_BREAKER"].includes(name))
       const env = Object.fromEntries(given.map(([name, text]) => [`STATEGRAPH_${name}`, text]))
       const input = yield* read(env)
       assert.deepStrictEqual(Object.keys(input).length, 8)
@@ -502,6 +504,15 @@ describe("environment", () => {
         make(input),
         ParallelConfig.merge(...given.map(([, , input]) => make(input)))
       )
+    }))
+
+  it.effect("a limit is read as a whole", () =>
+    Effect.gen(function*() {
+      const whole = { STATEGRAPH_LIMIT_KEY: "db", STATEGRAPH_LIMIT_PERMITS: "4", STATEGRAPH_LIMIT_QUEUE: "0" }
+      assert.deepStrictEqual(yield* read(whole), { limit: { key: "db", permits: 4, queue: 0 } })
+      assert.deepStrictEqual(yield* read({ ...whole, STATEGRAPH_LIMIT: "false" }), { limit: false })
+      const half = yield* Effect.flip(read({ STATEGRAPH_LIMIT_PERMITS: "4" }))
+      assert.match(String(half), /STATEGRAPH_LIMIT_KEY.*allowed is a string that is not empty/)
     }))
 
   it.effect("nothing set, or set to nothing, gives nothing", () =>

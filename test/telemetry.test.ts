@@ -135,6 +135,8 @@ const spansOf = (events: ReadonlyArray<Event>): Array<string> => {
   const during = (branch: string, what: string) => happened.set(branch, [...happened.get(branch) ?? [], what])
   const nodeKey = (event: GraphEvent.OnNode) => `${event.branch ?? ""} ${event.attempt ?? ""} ${event.node}`
   for (const event of events) {
+    // No node of the run has a policy of its own.
+    if ("scope" in event && event.scope === "node") continue
     switch (event._tag) {
       case "GraphCompleted":
         lines.push("run: ok")
@@ -172,7 +174,7 @@ const spansOf = (events: ReadonlyArray<Event>): Array<string> => {
         during(event.branch, `circuit ${event.key} ${event.from} ${event.to}`)
         break
       case "FlowRejected":
-        during(event.branch, `rejected ${event.circuit.key} ${event.circuit.state}`)
+        during(event.branch, `rejected ${event.circuit?.key} ${event.circuit?.state}`)
         break
       case "FlowCompleted": {
         const { circuitState, retryCount, success, _tag } = event.result

@@ -32,6 +32,38 @@ interface Case {
 
 const cases: ReadonlyArray<Case> = [
   {
+    code: "InvalidFallback",
+    what: "a fan-in as a fallback",
+    graph: loose().addNode("a", () => ({}), { fallback: "join" }).addFanInNode("join")
+      .addParallelEdge(START, "a", "join").setFinishPoint("join"),
+    nodes: ["join"],
+    says: /the fallback of node a names "join", a fan-in: only a node can stand in/
+  },
+  {
+    code: "InvalidFallback",
+    what: "fallbacks that lead back",
+    graph: loose().addNode("a", () => ({}), { fallback: "b" }).addNode("b", () => ({}), { fallback: "a" })
+      .setEntryPoint("a").setFinishPoint("a"),
+    nodes: ["a"],
+    says: /the fallbacks of node "a" lead back to itself/,
+    also: ["InvalidFallback"]
+  },
+  {
+    code: "UnknownNode",
+    what: "a fallback that does not exist",
+    graph: loose().addNode("a", () => ({}), { fallback: "b" }).setEntryPoint("a").setFinishPoint("a"),
+    nodes: ["b"],
+    says: /the fallback of node a names the node "b", which does not exist/
+  },
+  {
+    code: "UnknownNode",
+    what: "an edge's fallback that does not exist",
+    graph: sound().addNode("c").addParallelEdge(START, "c", "join", { fallback: "d" }),
+    nodes: ["d"],
+    says: /the fallback of the parallel edge __start__ -> c names the node "d"/,
+    also: ["FanInBeforeNode"]
+  },
+  {
     code: "NoEntryPoint",
     what: "no entry point",
     graph: loose().addNode("a").setFinishPoint("a"),

@@ -39,7 +39,7 @@ export const update = (view: View, event: Event): View => {
     case "RetryScheduled":
       return change({ color: "yellow", doing: `${view[service].doing}, again in ${event.delayMs} ms` })
     case "FlowRejected":
-      return change({ startedAt: event.at, color: "yellow", doing: `not asked: circuit is ${event.circuit.state}` })
+      return change({ startedAt: event.at, color: "yellow", doing: `not asked: circuit is ${event.circuit?.state}` })
     case "FlowCompleted": {
       const { success } = event.result
       const line = view[service]

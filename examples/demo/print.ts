@@ -32,6 +32,8 @@ export const makePrinter = () => {
     return Console.log(`${time}  ${service.padEnd(9)}${styleText(color, what.padEnd(16))}${detail}`.trimEnd())
   }
   const event = (event: Event): Effect.Effect<void> => {
+    // No node of the demo has a policy of its own: all attempts are those of flows.
+    if ("scope" in event && event.scope === "node") return Effect.void
     switch (event._tag) {
       case "GraphStarted":
         startedAt = event.at
@@ -55,6 +57,7 @@ export const makePrinter = () => {
       case "CircuitStateChanged":
         return line(event.at, event.branch, "yellow", `circuit ${event.to}`, `it was ${event.from}`)
       case "FlowRejected": {
+        if (event.circuit === undefined) return Effect.void
         const { retryAfterMs, state } = event.circuit
         const seconds = Duration.format(Duration.seconds(Math.ceil(retryAfterMs / 1000)))
         return line(

@@ -7,11 +7,12 @@
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as GraphMetrics from "../GraphMetrics.ts"
-import { type Cut, type End, interrupted, type Join, type Limit, type Line } from "./cells.ts"
+import { type Cut, type End, interrupted, type Limit, type Line } from "./cells.ts"
 import * as Emit from "./emit.ts"
 import { isIdle, resultOf, settle } from "./settle.ts"
 import { endSpan } from "./span.ts"
 import { monotonicMs, startDeadline, startTimer } from "./time.ts"
+import type { Join } from "./work.ts"
 
 /** Walks the line and calls back once with how it ended. */
 export const supervise = (line: Line, limit: Limit | undefined, onEnd: (line: Line, end: End) => void): void => {
@@ -106,13 +107,14 @@ const gone = interrupted("the work around it was abandoned")
 
 /** Ends, for the observers, everything that is open on a line; what still runs is watched, and its outcome dropped. */
 const abandon = (line: Line): void => {
+  if (line.muted) return
   const { inner } = line
-  if (inner !== undefined) {
-    cut(inner, gone)
+  if (inner?.line !== undefined) {
+    cut(inner.line, gone)
     // It may have ended with that.
-    if (line.inner === inner) abandon(inner)
+    if (line.inner === inner) abandon(inner.line)
   }
-  // The fiber of a node that is a graph waits for nothing but that graph.
+  // The fiber of a node that is a graph, or has a policy, waits for nothing but its lines.
   if (line.fiber !== undefined && line.inner === undefined) watchZombie(line, line.fiber)
   if (line.running !== undefined) {
     Emit.nodeInterrupted(line, line.running)
@@ -148,7 +150,7 @@ const watchZombie = (line: Line, fiber: NonNullable<Line["fiber"]>): void => {
     runId: run.runId,
     branch: flow?.branch ?? "main line",
     attempt: line.attempt,
-    node: line.running?.name ?? ""
+    node: (line.call?.node ?? line.running)?.name ?? ""
   }
   const tell = (effect: Effect.Effect<void>) => Effect.runForkWith(line.context)(Effect.annotateLogs(effect, where))
   zombie(line, 1)
@@ -162,7 +164,7 @@ const watchZombie = (line: Line, fiber: NonNullable<Line["fiber"]>): void => {
 
 /** Abandoned work counts for every line around it: nothing is retried beside a zombie. */
 const zombie = (line: Line, change: 1 | -1): void => {
-  for (let at: Line | undefined = line; at !== undefined; at = at.flow?.owner ?? at.run.inside?.line) {
+  for (let at: Line | undefined = line; at !== undefined; at = at.around) {
     at.zombies += change
   }
 }

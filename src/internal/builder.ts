@@ -19,9 +19,11 @@ import { OptionReader } from "./option.ts"
 import {
   type BuilderData,
   END,
+  type FallbackData,
   type MapData,
   type NodeData,
   type NodeFunction,
+  type NodeOptions,
   type Reducer,
   START,
   type State,
@@ -40,6 +42,7 @@ type MapInput =
   & Pick<MapData, "items" | "key" | "config">
   & {
     readonly name?: string | undefined
+    readonly fallback?: unknown
     readonly circuitBreaker?:
       | false
       | (Omit<CircuitBreaker.Input, "key"> & { readonly key?: string | MapData["circuitKey"] })
@@ -107,6 +110,44 @@ const readReducers = (
   return reducers
 }
 
+const orProblems = <A>(reader: OptionReader, options: A): Result.Result<A, ReadonlyArray<InvalidConfigError>> =>
+  reader.problems.length > 0 ? Result.fail(reader.problems) : Result.succeed(options)
+
+const policyFields = ["timeout", "retry", "circuitBreaker", "grace", "limit"]
+
+/** The wrappers of one node; absent when it has none. */
+const readPolicy = (
+  reader: OptionReader,
+  given: object,
+  keys: Making["keys"],
+  also: ReadonlyArray<string>
+): NodeOptions => {
+  if (typeof given !== "object" || given === null) {
+    reader.reject("options", given, "an object")
+    return {}
+  }
+  reader.known("", given, [...policyFields, "fallback", ...also])
+  const input = Object.fromEntries(
+    Object.entries(given).filter(([field, value]) => value !== undefined && policyFields.includes(field))
+  )
+  const parsed = ParallelConfig.parse(input, reader.source)
+  if (Result.isFailure(parsed)) reader.problems.push(...parsed.failure)
+  const fallback = readFallback(reader, (given as { readonly fallback?: unknown }).fallback, keys)
+  const isGuarded = fallback !== undefined || Object.keys(input).length > 0
+  return { policy: isGuarded ? Result.getOrElse(parsed, () => ParallelConfig.empty) : undefined, fallback }
+}
+
+const readFallback = (reader: OptionReader, given: unknown, keys: Making["keys"]): FallbackData | undefined => {
+  if (given === undefined || typeof given === "string") return given
+  if (typeof given !== "object" || given === null || Array.isArray(given)) {
+    return reader.reject("fallback", given, "the name of a node, or an update of the state")
+  }
+  for (const key of Object.keys(given)) {
+    if (!keys.has(key)) reader.reject(`fallback.${key}`, key, `a key of the state: ${[...keys.keys()].join(", ")}`)
+  }
+  return { ...given }
+}
+
 const isOptional = (field: Schema.Constraint): boolean => field.ast.context?.isOptional === true
 
 export class Builder implements Pipeable.Pipeable {
@@ -124,31 +165,31 @@ export class Builder implements Pipeable.Pipeable {
   #with(change: Partial<BuilderData>): Builder {
     return new Builder({ ...this.#data, ...change }, this.#making)
   }
-  addNode(name: string, run?: NodeFunction, policy: { readonly item?: unknown } = {}): Builder {
+  addNode(name: string, run?: NodeFunction, given: object = {}): Builder {
     const reader = new OptionReader(`node ${name}`)
-    reader.known("", policy, ["item"])
-    if (policy.item !== undefined && !Schema.isSchema(policy.item)) reader.reject("item", policy.item, "a Schema")
-    const completion = reader.problems.length > 0 ? Result.fail(reader.problems) : Result.succeed(undefined)
-    const node: NodeData = { name, kind: "node", run, completion }
+    const options = readPolicy(reader, given, this.#making.keys, ["item"])
+    const { item } = given as { readonly item?: unknown }
+    if (item !== undefined && !Schema.isSchema(item)) reader.reject("item", item, "a Schema")
+    const node: NodeData = { name, kind: "node", run, options: orProblems(reader, options) }
     return this.#with({ nodes: [...this.#data.nodes, node] })
   }
   addFanInNode(name: string, run?: NodeFunction, options: { readonly completion?: unknown } = {}): Builder {
     const reader = new OptionReader(`fan-in ${name}`)
     reader.known("", options, ["completion"])
     const rule = Completion.parse(options.completion, reader.source)
-    const completion = reader.problems.length > 0 ? Result.fail(reader.problems) : rule
-    return this.#with({ nodes: [...this.#data.nodes, { name, kind: "fanIn", run, completion }] })
+    const read = Result.flatMap(rule, (completion) => orProblems(reader, { completion }))
+    return this.#with({ nodes: [...this.#data.nodes, { name, kind: "fanIn", run, options: read }] })
   }
-  addSubgraph(name: string, graph: unknown, options: Pick<Subgraph, "input" | "output">): Builder {
+  addSubgraph(name: string, graph: unknown, given: Pick<Subgraph, "input" | "output">): Builder {
     const reader = new OptionReader(`subgraph ${name}`)
+    const options = readPolicy(reader, given, this.#making.keys, ["input", "output"])
     const compiled = typeof graph === "object" && graph !== null ? Graph.compiledOf(graph) : undefined
     if (compiled === undefined) reader.reject("graph", graph, "a compiled graph")
-    const { input, output } = typeof options === "object" && options !== null ? options : {} as typeof options
+    const { input, output } = typeof given === "object" && given !== null ? given : {} as typeof given
     for (const [field, value] of Object.entries({ input, output })) {
       if (typeof value !== "function") reader.reject(field, value, "a function")
     }
-    const completion = reader.problems.length > 0 ? Result.fail(reader.problems) : Result.succeed(undefined)
-    const node: NodeData = { name, kind: "node", run: undefined, completion }
+    const node: NodeData = { name, kind: "node", run: undefined, options: orProblems(reader, options) }
     const subgraph = compiled && { compiled, input, output }
     return this.#with({ nodes: [...this.#data.nodes, subgraph === undefined ? node : { ...node, subgraph }] })
   }
@@ -162,14 +203,17 @@ export class Builder implements Pipeable.Pipeable {
     from: string,
     to: string,
     fanIn: string,
-    config: ParallelConfig.Input & { readonly name?: string | undefined } = {}
+    config: ParallelConfig.Input & { readonly name?: string | undefined; readonly fallback?: unknown } = {}
   ): Builder {
-    const { name = to, ...parallel } = config
-    const read = ParallelConfig.parse(parallel, `edge ${from} -> ${to}`)
-    return this.#with({ parallels: [...this.#data.parallels, { map: undefined, from, to, fanIn, name, config: read }] })
+    const { fallback: given, name = to, ...parallel } = config
+    const reader = new OptionReader(`edge ${from} -> ${to}`)
+    const fallback = readFallback(reader, given, this.#making.keys)
+    const read = Result.flatMap(ParallelConfig.parse(parallel, reader.source), (read) => orProblems(reader, read))
+    const edge = { map: undefined, from, to, fanIn, name, fallback, config: read }
+    return this.#with({ parallels: [...this.#data.parallels, edge] })
   }
   addParallelMap(from: string, to: string, fanIn: string, options: MapInput): Builder {
-    const { circuitBreaker, config, items, key, name = to, ...parallel } = options
+    const { circuitBreaker, config, fallback: instead, items, key, name = to, ...parallel } = options
     const ofItem = typeof circuitBreaker === "object" && typeof circuitBreaker.key === "function"
       ? circuitBreaker.key
       : undefined
@@ -178,6 +222,7 @@ export class Builder implements Pipeable.Pipeable {
       if (typeof value === "function" || value === undefined && field !== "items") continue
       reader.reject(field, value, "a function")
     }
+    const fallback = readFallback(reader, instead, this.#making.keys)
     const breaker = ofItem === undefined ? circuitBreaker : { ...circuitBreaker as object, key: undefined }
     const given = circuitBreaker === undefined ? parallel : { ...parallel, circuitBreaker: breaker }
     const read = ParallelConfig.parse(given as ParallelConfig.Input, reader.source)
@@ -188,6 +233,7 @@ export class Builder implements Pipeable.Pipeable {
         to,
         fanIn,
         name,
+        fallback,
         config: reader.problems.length > 0 ? Result.fail(reader.problems) : read
       }]
     })

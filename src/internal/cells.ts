@@ -1,6 +1,6 @@
 /**
- * A run while it runs: one small mutable cell per open line, flow and join. Their snapshot is the state of the run as
- * data; nothing about where a run stands is kept anywhere else.
+ * A run while it runs: one small mutable cell per open line, and (in `work.ts`) per flow and join. Their snapshot is the
+ * state of the run as data; nothing about where a run stands is kept anywhere else.
  */
 import type * as Cause from "effect/Cause"
 import type * as Clock from "effect/Clock"
@@ -9,18 +9,15 @@ import type * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import type * as Result from "effect/Result"
 import type * as Tracer from "effect/Tracer"
-import type { CircuitState } from "../CircuitBreaker.ts"
 import type * as CircuitBreakerRegistry from "../CircuitBreakerRegistry.ts"
-import type { Completion } from "../Completion.ts"
 import type * as GraphError from "../GraphError.ts"
 import type * as GraphEvent from "../GraphEvent.ts"
 import type * as GraphMetrics from "../GraphMetrics.ts"
 import type { NodeContext } from "../NodeContext.ts"
 import type * as ParallelConfig from "../ParallelConfig.ts"
-import type * as ParallelFlowResult from "../ParallelFlowResult.ts"
 import type { Callbacks } from "./callbacks.ts"
-import type { Places } from "./places.ts"
 import type { NodeFunction, Plan, PlanEdge, PlanNode, Position, State } from "./plan.ts"
+import type { Flow, Join, Mapped, NodeCall } from "./work.ts"
 
 /** One `invoke` or `stream`: what all its lines share. */
 export interface Run {
@@ -99,7 +96,6 @@ export interface Limit {
 export type End = { readonly _tag: "Exit"; readonly exit: Exit.Exit<State, unknown> } | Cut
 
 const noJoins: ReadonlyArray<Join> = []
-const noErrors: ReadonlyArray<ParallelFlowResult.AttemptError> = []
 
 /** A line of execution: the main line, or one attempt of a flow. */
 export class Line {
@@ -116,8 +112,10 @@ export class Line {
   steps = 0
   /** The node in execution, if any. */
   running: PlanNode | undefined = undefined
-  /** The main line of the graph that its node is. */
-  inner: Line | undefined = undefined
+  /** What its node is, when it is more than a function: a graph with its main line, or attempts of a guarded node. */
+  inner: { readonly line: Line | undefined } | undefined = undefined
+  /** The guarded node that this line is one attempt of, instead of the flow around it. */
+  call: NodeCall | undefined = undefined
   /** What it was told. */
   ctx: NodeContext<unknown, unknown> | undefined = undefined
   runningSpan: Tracer.Span | undefined = undefined
@@ -128,6 +126,9 @@ export class Line {
   /** Counts visits from the second step on: most flows have one step only. */
   visits: Map<PlanNode, number> | undefined = undefined
   first: PlanNode | undefined = undefined
+  /** The node in whose place another one runs: the way on is its own. */
+  insteadOf: PlanNode | undefined = undefined
+  usedFallback = false
   /** The node that failed, or was in execution when the line was cut. */
   failedNode: string | undefined = undefined
 
@@ -169,8 +170,9 @@ export class Line {
     this.position = position
   }
 
-  get branch(): string | undefined {
-    return this.flow?.branch
+  /** The line that waits for this one. */
+  get around(): Line | undefined {
+    return this.call?.owner ?? this.flow?.owner ?? this.run.inside?.line
   }
 
   visit(node: PlanNode): void {
@@ -187,7 +189,7 @@ export class Line {
   *outer(): Generator<Line, void> {
     if (this.flow !== undefined) return
     for (let at = this.run.inside; at !== undefined; at = at.line.flow === undefined ? at.line.run.inside : undefined) {
-      yield at.line
+      yield at.line.call?.owner ?? at.line
     }
   }
 
@@ -196,140 +198,5 @@ export class Line {
     return this.visits === undefined ? this.first === node ? 1 : 0 : this.visits.get(node) ?? 0
   }
 }
-
-/** Which item of a map a flow is for. */
-export interface Mapped {
-  readonly key: string
-  readonly item: unknown
-  readonly index: number
-  readonly circuitKey: string | undefined
-}
-
-/** What one parallel edge started, for one item if it is a map. */
-export class Flow {
-  /** The line that launched it and joins it. */
-  readonly owner: Line
-  readonly edge: PlanEdge
-  readonly config: ParallelConfig.Resolved
-  readonly branch: string
-  /** The branch without item keys: all flows of a map are of one family. */
-  readonly family: string
-  readonly mapped: Mapped | undefined
-  /** Its place among the results: of several launches of one join, and of the edges of one launch. */
-  readonly rank: number
-  /** Identifies the launch within the run: the launches around it, its node and that node's visit. */
-  readonly launch: string
-  readonly state: State
-  readonly join: Join
-  readonly places: Places | undefined
-  span: Tracer.Span | undefined = undefined
-  context: Context.Context<never>
-
-  attempts = 0
-  /** Epoch ms, and monotonic ms, of the first attempt's start. */
-  startTime = 0
-  startedAt = 0
-  /** Monotonic ms of the last attempt's end, or of the decision that ended the flow. */
-  endedAt = 0
-  errors: ReadonlyArray<ParallelFlowResult.AttemptError> = noErrors
-  errorsDropped = 0
-  circuitState: CircuitState | undefined = undefined
-  transition: CircuitBreakerRegistry.Transition | undefined = undefined
-  /** The attempt in execution, or the last one; absent when the flow has settled. */
-  line: Line | undefined = undefined
-
-  holdsPlace = false
-  /** Cut before or between attempts: the flow must not run any (further) attempt. */
-  cancelled: Interrupted | undefined = undefined
-  /** Takes the end of an attempt, where wrappers wait for it. */
-  resume: ((end: End) => void) | undefined = undefined
-  /** Wakes the flow where it waits. */
-  wake: (() => void) | undefined = undefined
-  result: ParallelFlowResult.Any | undefined = undefined
-  /** Keys that its last attempt set, where the fan-in merges them. */
-  written: ReadonlySet<string> | undefined = undefined
-
-  constructor(
-    owner: Line,
-    edge: PlanEdge,
-    config: ParallelConfig.Resolved,
-    join: Join,
-    places: Places | undefined,
-    launch: string,
-    rank: number,
-    mapped: Mapped | undefined
-  ) {
-    this.owner = owner
-    this.edge = edge
-    this.config = config
-    this.join = join
-    this.places = places
-    this.launch = launch
-    this.rank = rank
-    this.mapped = mapped
-    const within = owner.flow
-    const family = within === undefined ? edge.name : `${within.family}/${edge.name}`
-    this.family = family
-    if (mapped === undefined) {
-      this.branch = within === undefined || within.branch === within.family ? family : `${within.branch}/${edge.name}`
-    } else this.branch = `${within === undefined ? "" : `${within.branch}/`}${edge.name}[${mapped.key}]`
-    this.state = owner.state
-    this.context = owner.context
-  }
-
-  get run(): Run {
-    return this.owner.run
-  }
-
-  /** Identifies this flow within the run, other than `branch` also across the rounds of a loop. */
-  get round(): string {
-    return `${this.launch}>${this.edge.name}${this.mapped === undefined ? "" : `[${this.mapped.key}]`}/`
-  }
-}
-
-/** A flow's branch as everybody outside of its own graph names it. */
-export const branchOf = ({ branch, run: { inside } }: Flow): string =>
-  inside === undefined ? branch : `${inside.branches}${branch}`
-
-/** What launches the flows of a map, one by one. */
-export interface Producer {
-  /** Stops it; it leaves its join when nothing of it runs. */
-  readonly stop: () => void
-  /** Makes it leave its join now; what still runs is given back. */
-  readonly abandon: () => Fiber.Fiber<unknown, unknown> | undefined
-}
-
-/** The flows of one line that are bound for one fan-in. */
-export class Join {
-  readonly fanIn: PlanNode
-  readonly flows: Array<Flow> = []
-  /** Maps whose items have not all been launched. */
-  readonly producers = new Set<Producer>()
-  /** Flows that have not settled, and producers. */
-  pending = 0
-  settled = 0
-  /** Launches so far that it joins. */
-  launches = 0
-  /** The line has arrived: no more flows are launched. */
-  closed = false
-  /** The line, when it waits here. */
-  waiter: (() => void) | undefined = undefined
-  /** Why no more flows are waited for, if its rule says so. */
-  completed: Completion["reason"] | undefined = undefined
-  successful = 0
-  cancelTimer: (() => void) | undefined = undefined
-  constructor(fanIn: PlanNode) {
-    this.fanIn = fanIn
-  }
-}
-
-/** What came of one try to execute a flow's chain. */
-export type Outcome =
-  | { readonly _tag: "Executed"; readonly end: End; readonly abandoned: boolean }
-  | { readonly _tag: "Rejected"; readonly error: GraphError.CircuitOpenError }
-  /** The total limit passed while the flow waited for its next attempt. */
-  | { readonly _tag: "OutOfTime" }
-  /** Cut while the flow waited. */
-  | { readonly _tag: "Cancelled" }
 
 export const interrupted = (by: string): Interrupted => ({ _tag: "Interrupted", by })

@@ -60,9 +60,9 @@ export const compile = (
     const own = orReport(edge.config, [edge.from, edge.to])
     return { config: own, resolved: ParallelConfig.resolve(ParallelConfig.merge(config, own)) }
   }
-  for (const { completion, name } of data.nodes) {
-    if (Result.isSuccess(completion)) continue
-    for (const error of completion.failure) {
+  for (const { name, options } of data.nodes) {
+    if (Result.isSuccess(options)) continue
+    for (const error of options.failure) {
       invalid.push({ code: "InvalidConfig", nodes: [name], message: error.message })
     }
   }

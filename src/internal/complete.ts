@@ -2,8 +2,9 @@
  * Step 6: the rule of a fan-in, asked whenever one of its flows has settled, when the line arrives, and when its time is up.
  */
 import * as Completion from "../Completion.ts"
-import type { Join, Line } from "./cells.ts"
+import type { Line } from "./cells.ts"
 import { startDeadline } from "./time.ts"
+import type { Join } from "./work.ts"
 
 const countsOf = (join: Join): Completion.Counts => {
   const total = join.flows.length

@@ -7,14 +7,15 @@ import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Exit from "effect/Exit"
 import type { Transition } from "../CircuitBreakerRegistry.ts"
-import type { CircuitOpenError } from "../GraphError.ts"
+import type { CircuitOpenError, LimitExceededError } from "../GraphError.ts"
 import type * as GraphEvent from "../GraphEvent.ts"
 import * as GraphMetrics from "../GraphMetrics.ts"
 import type { Any as AnyResult } from "../ParallelFlowResult.ts"
-import { branchOf, type Flow, type Line, type Run } from "./cells.ts"
+import type { Line, Run } from "./cells.ts"
 import { errorMessage, errorType, primaryError } from "./describe.ts"
 import type { PlanNode, State } from "./plan.ts"
 import { endSpan, spanEvent } from "./span.ts"
+import { branchOf, type Flow, type Work } from "./work.ts"
 
 const base = (run: Run) => ({ runId: run.runId, graph: run.plan.name, at: run.clock.currentTimeMillisUnsafe() })
 
@@ -62,9 +63,10 @@ export const nodeStarted = (line: Line, node: PlanNode): void => {
   line.run.emit({ _tag: "NodeStarted", ...onNode(line, node) })
 }
 
-export const nodeCompleted = (line: Line, node: PlanNode, update: object): void => {
+export const nodeCompleted = (line: Line, node: PlanNode, update: object, usedFallback: boolean): void => {
   if (line.run.emit === undefined || line.muted) return
-  line.run.emit({ _tag: "NodeCompleted", ...onNode(line, node), state: line.state, update: update as State })
+  const event = { ...onNode(line, node), state: line.state, update: update as State }
+  line.run.emit({ _tag: "NodeCompleted", ...event, ...(usedFallback ? { usedFallback } : {}) })
 }
 
 export const nodeFailed = (line: Line, node: PlanNode, cause: Cause.Cause<unknown>): void => {
@@ -89,7 +91,7 @@ export const fanInCompleted = (line: Line, node: PlanNode): void => {
 
 export const nodeProgress = (line: Line, node: PlanNode, value: unknown): void => {
   if (line.run.emit === undefined || line.muted || line.ended) return
-  line.run.emit({ _tag: "NodeProgress", ...onNode(line, node), value })
+  line.run.emit({ _tag: "NodeProgress", ...onNode(line.call?.owner ?? line, node), value })
 }
 
 const onFlow = (flow: Flow) => ({
@@ -98,7 +100,12 @@ const onFlow = (flow: Flow) => ({
   fanIn: pathOf(flow.run, flow.edge.fanIn)
 })
 
-const onAttempt = (flow: Flow) => ({ ...onFlow(flow), attempt: flow.attempts, scope: "flow" as const })
+const onWork = (work: Work): GraphEvent.OfWork =>
+  work.scope === "flow"
+    ? { ...onFlow(work), scope: "flow" }
+    : { ...onNode(work.owner, work.node), scope: "node" }
+
+const onAttempt = (work: Work): GraphEvent.OnAttempt => ({ ...onWork(work), attempt: work.attempts })
 
 export const flowStarted = (flow: Flow): void => {
   flow.run.metrics.started(flow.run.context)
@@ -110,7 +117,7 @@ export const flowCompleted = (flow: Flow, result: AnyResult): void => {
   run.metrics.branch(flow.family).ended(
     run.context,
     result._tag,
-    result.attempts > 0 ? result.timingMs / 1000 : undefined
+    flow.started ? result.timingMs / 1000 : undefined
   )
   if (span !== undefined) {
     span.attribute("flow.outcome", result._tag)
@@ -121,47 +128,49 @@ export const flowCompleted = (flow: Flow, result: AnyResult): void => {
   run.emit?.({ _tag: "FlowCompleted", ...onFlow(flow), result })
 }
 
-export const flowRejected = (flow: Flow, { circuitState: state, key, retryAfter }: CircuitOpenError): void => {
-  spanEvent(flow.run, flow.span, "rejected", { "circuit.key": key, "circuit.state": state })
-  flow.run.emit?.({
-    _tag: "FlowRejected",
-    ...onFlow(flow),
-    circuit: { key, state, retryAfterMs: Duration.toMillis(retryAfter) }
-  })
+export const rejected = (work: Work, { circuitState: state, key, retryAfter }: CircuitOpenError): void => {
+  spanEvent(work.run, work.span, "rejected", { "circuit.key": key, "circuit.state": state })
+  const circuit = { key, state, retryAfterMs: Duration.toMillis(retryAfter) }
+  work.run.emit?.({ _tag: "FlowRejected", ...onWork(work), circuit })
 }
 
-export const attemptStarted = (flow: Flow): void => flow.run.emit?.({ _tag: "AttemptStarted", ...onAttempt(flow) })
+export const rejectedByLimit = (work: Work, { key, permits, queue }: LimitExceededError): void => {
+  spanEvent(work.run, work.span, "rejected", { "limit.key": key })
+  work.run.emit?.({ _tag: "FlowRejected", ...onWork(work), limit: { key, permits, queue } })
+}
 
-export const attemptSucceeded = (flow: Flow, timingMs: number): void =>
-  flow.run.emit?.({ _tag: "AttemptSucceeded", ...onAttempt(flow), timingMs })
+export const attemptStarted = (work: Work): void => work.run.emit?.({ _tag: "AttemptStarted", ...onAttempt(work) })
 
-export const attemptFailed = (flow: Flow, cause: Cause.Cause<unknown>, state: State, timingMs: number): void =>
-  flow.run.emit?.({ _tag: "AttemptFailed", ...onAttempt(flow), ...withError(cause), state, timingMs })
+export const attemptSucceeded = (work: Work, timingMs: number): void =>
+  work.run.emit?.({ _tag: "AttemptSucceeded", ...onAttempt(work), timingMs })
 
-export const flowTimedOut = (flow: Flow, timeoutMs: number, timeoutKind: "attempt" | "total", state: State): void => {
-  spanEvent(flow.run, flow.span, "timeout", {
-    "flow.attempt": flow.attempts,
+export const attemptFailed = (work: Work, cause: Cause.Cause<unknown>, state: State, timingMs: number): void =>
+  work.run.emit?.({ _tag: "AttemptFailed", ...onAttempt(work), ...withError(cause), state, timingMs })
+
+export const flowTimedOut = (work: Work, timeoutMs: number, timeoutKind: "attempt" | "total", state: State): void => {
+  spanEvent(work.run, work.span, "timeout", {
+    "flow.attempt": work.attempts,
     "timeout.ms": timeoutMs,
     "timeout.kind": timeoutKind
   })
-  flow.run.emit?.({ _tag: "FlowTimedOut", ...onAttempt(flow), timeoutMs, timeoutKind, state })
+  work.run.emit?.({ _tag: "FlowTimedOut", ...onAttempt(work), timeoutMs, timeoutKind, state })
 }
 
-export const attemptInterrupted = (flow: Flow): void =>
-  flow.run.emit?.({ _tag: "AttemptInterrupted", ...onAttempt(flow) })
+export const attemptInterrupted = (work: Work): void =>
+  work.run.emit?.({ _tag: "AttemptInterrupted", ...onAttempt(work) })
 
-export const retryScheduled = (flow: Flow, delayMs: number, error: string, type: string, state: State): void => {
-  flow.run.metrics.branch(flow.family).retried(flow.run.context)
-  spanEvent(flow.run, flow.span, "retry", {
-    "flow.attempt": flow.attempts,
+export const retryScheduled = (work: Work, delayMs: number, error: string, type: string, state: State): void => {
+  work.run.metrics.branch(work.family ?? "").retried(work.run.context)
+  spanEvent(work.run, work.span, "retry", {
+    "flow.attempt": work.attempts,
     "retry.delay_ms": delayMs,
     "error.message": error
   })
-  flow.run.emit?.({ _tag: "RetryScheduled", ...onAttempt(flow), delayMs, error, errorType: type, state })
+  work.run.emit?.({ _tag: "RetryScheduled", ...onAttempt(work), delayMs, error, errorType: type, state })
 }
 
-export const circuitStateChanged = (flow: Flow, { from, key, to }: Transition): void => {
-  GraphMetrics.circuitChanged(flow.run.context, key, to)
-  spanEvent(flow.run, flow.span, "circuit", { "circuit.key": key, "circuit.from": from, "circuit.to": to })
-  flow.run.emit?.({ _tag: "CircuitStateChanged", ...onFlow(flow), key, from, to })
+export const circuitStateChanged = (work: Work, { from, key, to }: Transition): void => {
+  GraphMetrics.circuitChanged(work.run.context, key, to)
+  spanEvent(work.run, work.span, "circuit", { "circuit.key": key, "circuit.from": from, "circuit.to": to })
+  work.run.emit?.({ _tag: "CircuitStateChanged", ...onWork(work), key, from, to })
 }

@@ -40,6 +40,10 @@ const kinds: Readonly<Record<string, Kind>> = {
   failFast: flag,
   concurrency: number,
   includeTraceback: flag,
+  limit: word,
+  "limit.key": word,
+  "limit.permits": number,
+  "limit.queue": number,
   retry: word,
   "retry.maxRetries": number,
   "retry.baseDelay": duration,
@@ -59,7 +63,7 @@ const kinds: Readonly<Record<string, Kind>> = {
 }
 
 /** Options that the environment can only switch off. */
-const switches: ReadonlyArray<string> = ["retry", "circuitBreaker"]
+const switches: ReadonlyArray<string> = ["retry", "circuitBreaker", "limit"]
 
 /** `retry.maxRetries` is at `STATEGRAPH`, `RETRY`, `MAX_RETRIES`. */
 const pathOf = (field: string): ReadonlyArray<string> => [

@@ -1,12 +1,13 @@
 /**
  * Step 4: what a node launches. `State, PlanEdge[] -> Flow[]`, in declared order.
  */
-import { Flow, interrupted, Join, type Line, type Mapped } from "./cells.ts"
+import { interrupted, type Line } from "./cells.ts"
 import { startTime } from "./complete.ts"
 import { start } from "./flow.ts"
 import { Places } from "./places.ts"
 import type { PlanNode } from "./plan.ts"
 import { MapProducer } from "./produce.ts"
+import { Flow, Join, type Mapped } from "./work.ts"
 
 export const launch = (line: Line, node: PlanNode): void => {
   const { launches } = node

@@ -3,8 +3,9 @@
  */
 import * as Exit from "effect/Exit"
 import { MergeConflictError } from "../GraphError.ts"
-import type { Flow, Line } from "./cells.ts"
+import type { Line } from "./cells.ts"
 import type { PlanNode, State } from "./plan.ts"
+import type { Flow } from "./work.ts"
 
 /** The update; a conflict, or what a reducer threw, is a failure. */
 export const mergeFlows = (

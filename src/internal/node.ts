@@ -13,10 +13,11 @@ import type { Completion } from "../Completion.ts"
 import { InvalidUpdateError } from "../GraphError.ts"
 import { CurrentNode, type NodeContext } from "../NodeContext.ts"
 import type { Any as AnyResult } from "../ParallelFlowResult.ts"
-import { branchOf, type Flow, type Join, type Line, type Mapped } from "./cells.ts"
+import type { Line } from "./cells.ts"
 import { completionOf } from "./complete.ts"
 import * as Emit from "./emit.ts"
 import type { NodeFunction, PlanNode, State } from "./plan.ts"
+import { branchOf, type Flow, type Join, type Mapped } from "./work.ts"
 
 /** The item of the innermost map around. */
 export const mappedOf = (flow: Flow | undefined): Mapped | undefined => {
@@ -45,13 +46,13 @@ class Ctx implements NodeContext<unknown, unknown> {
     this.thread = run.thread
     const { inside } = run
     this.branch = flow === undefined ? inside?.branch : branchOf(flow)
-    this.attempt = flow === undefined ? inside?.attempt ?? 1 : line.attempt
+    this.attempt = flow === undefined && line.call === undefined ? inside?.attempt ?? 1 : line.attempt
     const mapped = mappedOf(flow) ?? inside?.mapped
     this.item = mapped?.item
     this.index = mapped?.index
     this.#line = line
     this.#node = node
-    this.#visit = line.visitsOf(node)
+    this.#visit = (line.call?.owner ?? line).visitsOf(node)
   }
   get idempotencyKey(): string {
     return `${this.#line.run.inside?.idempotencyKey ?? this.runId}/${
@@ -150,6 +151,13 @@ export const merge = (line: Line, node: PlanNode, update: unknown): State | Inva
   const next: Record<string, unknown> = { ...line.state, ...update }
   for (const key of unset) delete next[key]
   return next
+}
+
+/** Notes what a line sets, where its fan-in has no function and merges it. */
+export const noteWritten = (line: Line, update: object): void => {
+  if (line.flow === undefined || line.flow.edge.fanIn.run !== undefined) return
+  line.written ??= new Set()
+  for (const key of Object.keys(update)) line.written.add(key)
 }
 
 const oddity = (update: object): string | undefined => {

@@ -25,6 +25,34 @@ interface Spot {
   arrives: boolean
 }
 
+/** The nodes that run in a node's place when it fails, each when the one before has failed too. */
+export const standIns = (node: PlanNode): ReadonlySet<PlanNode> => {
+  const found = new Set<PlanNode>()
+  for (let at = node.fallback; at?._tag === "Node" && !found.has(at.node); at = at.node.fallback) found.add(at.node)
+  return found
+}
+
+/** Every way a flow can go, its fallback included. */
+export const exploreFlow = ({ fallback, fanIn, to }: PlanEdge): Paths => {
+  const paths = explore(to, fanIn)
+  if (fallback?._tag !== "Node") return paths
+  const other = explore(fallback.node, fanIn)
+  return {
+    visited: new Set([...paths.visited, ...other.visited]),
+    launched: new Set([...paths.launched, ...other.launched]),
+    trapped: new Set([...paths.trapped, ...other.trapped]),
+    arrives: paths.arrives && other.arrives,
+    endsPast: both(paths.endsPast, other.endsPast),
+    joins: both(paths.joins, other.joins)
+  }
+}
+
+const both = (a: Paths["joins"], b: Paths["joins"]): Paths["joins"] => {
+  const all = new Map(a)
+  for (const [node, fanIns] of b) all.set(node, new Set([...all.get(node) ?? [], ...fanIns]))
+  return all
+}
+
 /** Beyond this many pairs the graph is taken as sound; the engine still fails loudly at run time. */
 const limit = 20_000
 
@@ -69,6 +97,7 @@ export const explore = (start: PlanNode, bound: PlanNode | undefined): Paths => 
   for (let spot = queue.pop(); spot !== undefined; spot = queue.pop()) {
     const { at } = spot
     visited.add(at)
+    for (const other of standIns(at)) visited.add(other)
     const open = new Set(spot.open)
     open.delete(at)
     for (const edge of at.launches) {

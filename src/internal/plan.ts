@@ -4,7 +4,7 @@
 import * as Result from "effect/Result"
 import type * as Completion from "../Completion.ts"
 import type { InvalidConfigError } from "../GraphError.ts"
-import type * as ParallelConfig from "../ParallelConfig.ts"
+import * as ParallelConfig from "../ParallelConfig.ts"
 import type { Compiled } from "./run.ts"
 
 export const START = "__start__"
@@ -40,9 +40,25 @@ export interface NodeData {
   readonly kind: "node" | "fanIn"
   readonly subgraph?: Subgraph
   readonly run: NodeFunction | undefined
-  /** Of a fan-in; read when it is added. */
-  readonly completion: Result.Result<Completion.Resolved | undefined, ReadonlyArray<InvalidConfigError>>
+  /** Read when it is added, so that changing the options afterwards changes nothing. */
+  readonly options: Result.Result<NodeOptions, ReadonlyArray<InvalidConfigError>>
 }
+
+/** What is said of a node beside its function. */
+export interface NodeOptions {
+  /** Of a fan-in. */
+  readonly completion?: Completion.Resolved | undefined
+  readonly policy?: ParallelConfig.ParallelConfig | undefined
+  readonly fallback?: FallbackData | undefined
+}
+
+/** The name of a node, or an update. */
+export type FallbackData = string | State
+
+/** What is done instead of what has failed. */
+export type Fallback =
+  | { readonly _tag: "Value"; readonly update: State }
+  | { readonly _tag: "Node"; readonly node: PlanNode }
 
 export interface ConditionalData {
   readonly from: string
@@ -65,6 +81,7 @@ export interface ParallelData {
   readonly to: string
   readonly fanIn: string
   readonly name: string
+  readonly fallback: FallbackData | undefined
   /** Read when the edge is added, so that changing the options afterwards changes nothing. */
   readonly config: Result.Result<ParallelConfig.ParallelConfig, ReadonlyArray<InvalidConfigError>>
 }
@@ -87,6 +104,9 @@ export interface PlanNode {
   readonly run: NodeFunction | undefined
   /** The rule of a fan-in; absent: all flows. */
   readonly completion: Completion.Resolved | undefined
+  /** Stands around every execution of the node. Without a grace of its own it has the run's. */
+  readonly policy: { readonly config: ParallelConfig.Resolved; readonly ownGrace: boolean } | undefined
+  readonly fallback: Fallback | undefined
   readonly way: WayOut
   readonly launches: ReadonlyArray<PlanEdge>
 }
@@ -98,6 +118,7 @@ export interface PlanEdge {
   readonly to: PlanNode
   readonly fanIn: PlanNode
   readonly name: string
+  readonly fallback: Fallback | undefined
   /** The edge's own config; the layers below and above it are merged per run. */
   readonly config: ParallelConfig.ParallelConfig
   /** The resolved config of a run without layers and run options. */
@@ -124,6 +145,10 @@ export interface Plan {
 export const circuitKey = (graph: string, branch: string, key: string | undefined): string =>
   key ?? `${graph}/${branch}`
 
+/** The circuit of a node, the same on all lines. */
+export const nodeCircuitKey = (graph: string, node: string, key: string | undefined): string =>
+  key ?? `${graph}#${node}`
+
 /** The circuits of a branch: one, unless the items of a map choose. */
 export const noteCircuit = (circuits: Map<string, Set<string>>, branch: string, key: string): void => {
   const known = circuits.get(branch)
@@ -145,13 +170,32 @@ export const link = (
     kind: "start",
     run: undefined,
     completion: undefined,
+    policy: undefined,
+    fallback: undefined,
     way: { _tag: "None" },
     launches: []
   }
   for (const node of data.nodes) {
     if (nodes.has(node.name)) continue
-    const completion = Result.getOrUndefined(node.completion)
-    nodes.set(node.name, { index: nodes.size, ...node, completion, way: { _tag: "None" }, launches: [] })
+    const { completion, policy } = Result.getOrElse(node.options, (): NodeOptions => ({}))
+    nodes.set(node.name, {
+      index: nodes.size,
+      ...node,
+      completion,
+      policy: policy && { config: ParallelConfig.resolve(policy), ownGrace: policy.graceMs !== undefined },
+      fallback: undefined,
+      way: { _tag: "None" },
+      launches: []
+    })
+  }
+  const fallbackOf = (fallback: FallbackData | undefined): Fallback | undefined => {
+    if (typeof fallback === "object") return { _tag: "Value", update: fallback }
+    const node = fallback === undefined ? undefined : nodes.get(fallback)
+    return node && { _tag: "Node", node }
+  }
+  for (const { name, options } of data.nodes) {
+    const node = nodes.get(name)
+    if (node !== undefined && Result.isSuccess(options)) node.fallback ??= fallbackOf(options.success.fallback)
   }
   const source = (name: string) => name === START ? start : nodes.get(name)
   const target = (name: string): Position | undefined => name === END ? END : nodes.get(name)
@@ -176,7 +220,8 @@ export const link = (
     const fanIn = nodes.get(edge.fanIn)
     if (from === undefined || to === undefined || fanIn === undefined) continue
     const { map, name } = edge
-    from.launches = [...from.launches, { map, from: edge.from, to, fanIn, name, ...configOf(edge) }]
+    const fallback = fallbackOf(edge.fallback)
+    from.launches = [...from.launches, { map, from: edge.from, to, fanIn, name, fallback, ...configOf(edge) }]
   }
   return { start, nodes }
 }

@@ -9,12 +9,13 @@ import type * as Fiber from "effect/Fiber"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import { DuplicateKeyError } from "../GraphError.ts"
-import type { Flow, Join, Line, Mapped, Producer } from "./cells.ts"
+import type { Line } from "./cells.ts"
 import { start } from "./flow.ts"
 import { call, contextOf } from "./node.ts"
 import type { Places } from "./places.ts"
 import type { MapData, PlanEdge, PlanNode } from "./plan.ts"
 import { progressed } from "./settle.ts"
+import type { Flow, Join, Mapped, Producer } from "./work.ts"
 
 /** Starts without waiting after which a map lets others have their turn. */
 const maxStartsInOneGo = 256

@@ -25,6 +25,7 @@ export const record = (
       Schema.Struct({ attempt: Schema.Int, error: Schema.String, errorType: Schema.String, timingMs: Schema.Finite })
     ),
     attemptErrorsDropped: Schema.Int,
+    usedFallback: Schema.Boolean,
     circuitState: Schema.optionalKey(Schema.Literals(["CLOSED", "OPEN", "HALF_OPEN"])),
     item: Schema.optionalKey(item),
     index: Schema.optionalKey(Schema.Int),
@@ -72,8 +73,8 @@ export const record = (
       ...told,
       timeout: no,
       abandoned: no,
-      errorType: Schema.Literal("CircuitOpenError"),
-      failure: GraphError.CircuitOpenError
+      errorType: Schema.Literals(["CircuitOpenError", "LimitExceededError"]),
+      failure: Schema.Union([GraphError.CircuitOpenError, GraphError.LimitExceededError])
     }),
     Schema.Struct({
       _tag: Schema.Literal("Interrupted"),
@@ -116,9 +117,12 @@ const errors = (error: AnyCodec | undefined, self: () => AnyCodec): AnyCodec => 
     failFast,
     GraphError.FlowTimeoutError,
     GraphError.CircuitOpenError,
+    GraphError.LimitExceededError,
     GraphError.InvalidUpdateError,
     GraphError.RoutingError,
     GraphError.StepLimitError,
+    GraphError.MergeConflictError,
+    GraphError.DuplicateKeyError,
     ...(error === undefined ? [] : [error]),
     AnyError
   ]) as unknown as AnyCodec

@@ -19,13 +19,14 @@ import type * as GraphMetrics from "../GraphMetrics.ts"
 import * as ParallelConfig from "../ParallelConfig.ts"
 import { cut, cutJoin, drain, supervise } from "./attempt.ts"
 import { Callbacks } from "./callbacks.ts"
-import { branchOf, type End, type Inside, interrupted, Line, type Run } from "./cells.ts"
+import { type End, type Inside, interrupted, Line, type Run } from "./cells.ts"
 import * as Emit from "./emit.ts"
 import { mappedOf } from "./node.ts"
 import { OptionReader } from "./option.ts"
 import { noteCircuit, type Plan, type PlanEdge, type State } from "./plan.ts"
 import { endSpan, runSpan, within } from "./span.ts"
 import { walk } from "./walk.ts"
+import { branchOf } from "./work.ts"
 
 /** A compiled graph as the engine sees it. */
 export interface Compiled {
@@ -237,7 +238,7 @@ const begin = (run: Run, state: State): Effect.Effect<State, unknown> =>
     const span = runSpan(run)
     const main = new Line(run, undefined, 1, within(run.context, span), span, state, run.plan.start)
     const caller = run.inside?.line
-    if (caller !== undefined) caller.inner = main
+    if (caller !== undefined) caller.inner = { line: main }
     let stopped: End | undefined
     let finished: Exit.Exit<State, unknown> | undefined
     let onFinished: (exit: Exit.Exit<State, unknown>) => void = (exit) => resume(exit)

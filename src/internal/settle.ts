@@ -3,21 +3,27 @@
  */
 import * as Cause from "effect/Cause"
 import * as Exit from "effect/Exit"
-import { type CircuitOpenError, FailFastError, FlowTimeoutError } from "../GraphError.ts"
+import { type CircuitOpenError, FailFastError, FlowTimeoutError, type LimitExceededError } from "../GraphError.ts"
 import * as ParallelFlowResult from "../ParallelFlowResult.ts"
-import type { End, Flow, Join, Line, Outcome } from "./cells.ts"
+import type { End, Line } from "./cells.ts"
 import { check } from "./complete.ts"
 import { errorMessage, errorType, primaryError, traceback } from "./describe.ts"
 import * as Emit from "./emit.ts"
+import type { Flow, Join, Outcome, Work } from "./work.ts"
 
 type Any = ParallelFlowResult.Any
 
 /** The error of a limit that was reached. */
-export const timeoutError = (flow: Flow, kind: "attempt" | "total", limitMs: number): FlowTimeoutError =>
-  new FlowTimeoutError({ branch: flow.branch, timeoutMs: limitMs, timeoutKind: kind })
+export const timeoutError = (work: Work, kind: "attempt" | "total", limitMs: number): FlowTimeoutError =>
+  new FlowTimeoutError({
+    ...(work.branch === undefined ? {} : { branch: work.branch }),
+    ...(work.scope === "node" ? { node: work.node.name } : {}),
+    timeoutMs: limitMs,
+    timeoutKind: kind
+  })
 
 /** How a failed line failed: its own cause, or the engine's when it was cut for a fail-fast flow. */
-export const failureCause = (flow: Flow, end: End): Cause.Cause<unknown> | undefined => {
+export const failureCause = (work: Work, end: End): Cause.Cause<unknown> | undefined => {
   switch (end._tag) {
     case "Exit":
       return Exit.isFailure(end.exit) && !Cause.hasInterruptsOnly(end.exit.cause) ? end.exit.cause : undefined
@@ -26,7 +32,7 @@ export const failureCause = (flow: Flow, end: End): Cause.Cause<unknown> | undef
     case "Failed":
       return Cause.hasInterruptsOnly(end.cause) ? undefined : end.cause
     case "Limit":
-      return Cause.fail(timeoutError(flow, end.kind, end.limitMs))
+      return Cause.fail(timeoutError(work, end.kind, end.limitMs))
     case "Interrupted":
       return undefined
   }
@@ -67,7 +73,7 @@ type Fields = ParallelFlowResult.Common
 const success = { _tag: "Success", success: true, timeout: false, abandoned: false } as const
 
 const fieldsOf = (flow: Flow): Fields => {
-  const started = flow.attempts > 0
+  const { started } = flow
   return {
     branch: flow.branch,
     state: flow.line?.state ?? flow.state,
@@ -76,6 +82,7 @@ const fieldsOf = (flow: Flow): Fields => {
     attempts: flow.attempts,
     attemptErrors: flow.errors,
     attemptErrorsDropped: flow.errorsDropped,
+    usedFallback: flow.usedFallback || flow.line?.usedFallback === true,
     circuitState: flow.circuitState,
     mapped: flow.mapped
   }
@@ -134,15 +141,16 @@ const timedOut = (
   })
 }
 
-const rejected = (flow: Flow, fields: Fields, failure: CircuitOpenError): Any => {
+const rejected = (flow: Flow, fields: Fields, failure: CircuitOpenError | LimitExceededError): Any => {
   const cause = Cause.fail(failure)
-  return ParallelFlowResult.fromFields({ ...fields, state: flow.state, circuitState: failure.circuitState }, {
+  const circuitState = failure._tag === "CircuitOpenError" ? failure.circuitState : fields.circuitState
+  return ParallelFlowResult.fromFields({ ...fields, state: flow.state, circuitState }, {
     _tag: "Rejected",
     success: false,
     timeout: false,
     abandoned: false,
     error: failure.message,
-    errorType: "CircuitOpenError",
+    errorType: failure._tag,
     cause,
     failure,
     ...trace(flow, cause)

@@ -5,8 +5,9 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import * as Tracer from "effect/Tracer"
-import type { Flow, Line, Run } from "./cells.ts"
+import type { Line, Run } from "./cells.ts"
 import type { PlanNode } from "./plan.ts"
+import type { Flow, Work } from "./work.ts"
 
 type Attributes = Readonly<Record<string, unknown>>
 
@@ -23,10 +24,15 @@ export const flowSpan = ({ branch, edge, owner, run }: Flow): Tracer.Span | unde
     ? startSpan(run, owner.context, "StateGraph.flow", { "flow.branch": branch, "flow.fan_in": edge.fanIn.name })
     : undefined
 
-export const attemptSpan = ({ attempts, branch, context, run }: Flow): Tracer.Span | undefined =>
-  run.tracing
-    ? startSpan(run, context, "StateGraph.attempt", { "flow.branch": branch, "flow.attempt": attempts })
-    : undefined
+export const attemptSpan = (work: Work): Tracer.Span | undefined => {
+  const { attempts, branch, context, run } = work
+  if (!run.tracing) return undefined
+  return startSpan(run, context, "StateGraph.attempt", {
+    ...(branch === undefined ? {} : { "flow.branch": branch }),
+    ...(work.scope === "node" ? { "node.name": work.node.name } : {}),
+    "flow.attempt": attempts
+  })
+}
 
 export const nodeSpan = ({ attempt, context, flow, run }: Line, node: PlanNode): Tracer.Span | undefined =>
   run.tracing

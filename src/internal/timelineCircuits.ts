@@ -48,7 +48,7 @@ export const circuitsOf = (runs: ReadonlyArray<RunEvents>): Circuits => {
 
 const keyIn = (event: Event): string | undefined => {
   if (event._tag === "CircuitStateChanged") return event.key
-  return event._tag === "FlowRejected" ? event.circuit.key : undefined
+  return event._tag === "FlowRejected" ? event.circuit?.key : undefined
 }
 
 /**
@@ -71,7 +71,7 @@ const sight = (
     if (key === undefined) continue
     told.add(key)
     if (event._tag === "CircuitStateChanged") add(key, { at: event.at, before: event.from, after: event.to })
-    if (event._tag === "FlowRejected") {
+    if (event._tag === "FlowRejected" && event.circuit !== undefined) {
       add(key, { at: event.at, before: event.circuit.state, after: event.circuit.state })
     }
   }

@@ -67,14 +67,8 @@ export const readFlow = (track: Track, event: Event, at: number, launchedAt: Lau
         } after attempt ${event.attempt} failed: ${event.error}`
       }
       return
-    case "FlowRejected": {
-      track.endWait(at)
-      track.fanIn = event.fanIn
-      const { key, retryAfterMs, state } = event.circuit
-      const details = [`refused: circuit ${key} is ${state}`, `may be asked again in ${duration(retryAfterMs)}`]
-      track.push({ kind: "rejected", from: at, to: at, label: `not asked, circuit ${state}`, details })
-      return
-    }
+    case "FlowRejected":
+      return rejected(track, event, at)
     case "FlowCompleted":
       return complete(track, event, at)
   }
@@ -102,6 +96,19 @@ const timedOut = (track: Track, event: Extract<Event, { _tag: "FlowTimedOut" }>,
     track.endWait(at)
     track.push({ kind: "limit", outcome: "timeout", from: at, to: at, label: "", details: [`gave up: ${limit}`] })
   }
+}
+
+const rejected = (track: Track, event: Extract<Event, { _tag: "FlowRejected" }>, at: number): void => {
+  const { circuit, limit } = event
+  const refusal = circuit === undefined
+    ? `limit ${limit?.key} has all ${limit?.permits} permits in use`
+    : `circuit ${circuit.key} is ${circuit.state}`
+  if (event.scope === "node") return void track.nodeNotes.push(`its node ${event.node} was refused: ${refusal}`)
+  track.endWait(at)
+  track.fanIn = event.fanIn
+  const again = circuit === undefined ? [] : [`may be asked again in ${duration(circuit.retryAfterMs)}`]
+  const label = circuit === undefined ? "not asked, limit reached" : `not asked, circuit ${circuit.state}`
+  track.push({ kind: "rejected", from: at, to: at, label, details: [`refused: ${refusal}`, ...again] })
 }
 
 const complete = (track: Track, { fanIn, result }: Extract<Event, { _tag: "FlowCompleted" }>, at: number): void => {

@@ -23,7 +23,7 @@ export interface FlowKey {
 export interface ShapeEdge {
   readonly from: string
   readonly to: string
-  readonly kind: "edge" | "condition" | "parallel" | "join"
+  readonly kind: "edge" | "condition" | "parallel" | "join" | "fallback"
   readonly label?: string
 }
 
@@ -65,7 +65,8 @@ export const ofDiagram = (diagram: Diagram): Shape => {
   for (const edge of diagram.edges) {
     const { from, kind, to } = edge
     if (kind === "parallel") draft.launches.push({ from, to, fanIn: edge.fanIn, name: edge.branch })
-    else draft.edges.push(kind === "condition" ? { from, to, kind, label: edge.label } : { from, to, kind })
+    else if (kind === "condition") draft.edges.push({ from, to, kind, label: edge.label })
+    else draft.edges.push(kind === "fallback" ? { from, to, kind, label: kind } : { from, to, kind })
   }
   return finish(draft)
 }

@@ -1,8 +1,9 @@
 /**
  * Everything that can be wrong with a graph, found at once.
  */
+import * as Result from "effect/Result"
 import type { GraphProblem, ProblemCode } from "../GraphError.ts"
-import { explore, type Paths } from "./paths.ts"
+import { explore, exploreFlow, type Paths, standIns } from "./paths.ts"
 import { type BuilderData, circuitKey, END, noteCircuit, type PlanEdge, type PlanNode, START } from "./plan.ts"
 
 type Report = (code: ProblemCode, nodes: ReadonlyArray<string>, message: string) => void
@@ -26,6 +27,7 @@ export const validate = (
   endpoints(data, report)
   waysOut(data, report)
   fanIns(data, report)
+  fallbacks(data, plan.nodes, report)
   return { problems, circuits: lines(data, plan, sameCircuit, report) }
 }
 
@@ -115,6 +117,25 @@ const fanIns = (data: BuilderData, report: Report): void => {
   }
 }
 
+const fallbacks = (data: BuilderData, nodes: ReadonlyMap<string, PlanNode>, report: Report): void => {
+  const check = (name: string, of: string) => {
+    const kind = nodes.get(name)?.kind
+    if (kind === undefined) report("UnknownNode", [name], `${of} names the node "${name}", which does not exist`)
+    if (kind === "fanIn") report("InvalidFallback", [name], `${of} names "${name}", a fan-in: only a node can stand in`)
+  }
+  for (const { name, options } of data.nodes) {
+    const fallback = Result.isSuccess(options) ? options.success.fallback : undefined
+    if (typeof fallback === "string") check(fallback, `the fallback of node ${name}`)
+    const node = nodes.get(name)
+    if (node !== undefined && standIns(node).has(node)) {
+      report("InvalidFallback", [name], `the fallbacks of node "${name}" lead back to itself`)
+    }
+  }
+  for (const { fallback, from, to } of data.parallels) {
+    if (typeof fallback === "string") check(fallback, `the fallback of the parallel edge ${from} -> ${to}`)
+  }
+}
+
 /** Explores the main line and every flow that can be launched from it, flows of flows included. */
 const lines = (
   data: BuilderData,
@@ -138,7 +159,7 @@ const lines = (
   const queue = [...main.launched]
   for (let edge = queue.pop(); edge !== undefined; edge = queue.pop()) {
     if (explored.has(edge)) continue
-    const paths = explore(edge.to, edge.fanIn)
+    const paths = exploreFlow(edge)
     explored.set(edge, paths)
     for (const node of paths.visited) visited.add(node)
     queue.push(...paths.launched)

@@ -10,16 +10,18 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { RoutingError, StepLimitError } from "../GraphError.ts"
 import { cut, end } from "./attempt.ts"
-import { type Flow, Join, type Line } from "./cells.ts"
+import type { Line } from "./cells.ts"
 import { check } from "./complete.ts"
 import * as Emit from "./emit.ts"
 import { launch } from "./fanOut.ts"
+import { guard } from "./guard.ts"
 import { mergeFlows } from "./mergeFlows.ts"
-import { call, contextOf, isInterruption, merge, type Returned } from "./node.ts"
+import { call, contextOf, isInterruption, merge, noteWritten, type Returned } from "./node.ts"
 import { firstDeclared } from "./paths.ts"
-import { END, type PlanNode, type Position } from "./plan.ts"
+import { END, type NodeFunction, type PlanNode, type Position } from "./plan.ts"
 import { idle } from "./settle.ts"
 import { endSpan, nodeSpan, within } from "./span.ts"
+import { type Flow, Join } from "./work.ts"
 
 /** Steps without waiting after which a line lets others have their turn. */
 const maxStepsInOneGo = 512
@@ -67,6 +69,7 @@ const pause = (line: Line): void => {
 /** Makes one step; `false`: the line has ended, or waits and will be walked again. */
 const step = (line: Line): boolean => {
   if (line.ended) return false
+  if (line.call !== undefined) return execute(line, line.call.node)
   const at = line.position
   if (at === END || at === line.flow?.edge.fanIn) return finish(line)
   if (at.kind === "start") return depart(line, at)
@@ -115,12 +118,32 @@ const enter = (line: Line, node: PlanNode, join: Join | undefined): boolean => {
   Emit.nodeStarted(line, node)
   line.running = node
   line.runningSpan = nodeSpan(line, node)
-  const run = node.subgraph === undefined ? node.run : line.run.subgraph(line, node)
+  const run = functionOf(line, node)
   if (run === undefined) {
     return join === undefined ? complete(line, node, undefined) : arrive(line, node, mergeFlows(line, node, join.flows))
   }
   const ctx = line.ctx = contextOf(line, node, join, results)
   return after(line, call(line, within(line.context, line.runningSpan), ctx, run), node, arrive)
+}
+
+/** What a node does: its own function, a graph, or attempts of either. */
+const functionOf = (line: Line, node: PlanNode): NodeFunction | undefined =>
+  node.policy !== undefined ? guard(line, node, node.policy) : plainOf(line, node)
+
+const plainOf = (line: Line, node: PlanNode): NodeFunction | undefined =>
+  node.subgraph === undefined ? node.run : line.run.subgraph(line, node)
+
+/** One attempt of a guarded node: its line does this and nothing else, and ends with the update. */
+const execute = (line: Line, node: PlanNode): boolean => {
+  const run = plainOf(line, node)
+  const ctx = line.ctx = contextOf(line, node)
+  return run === undefined ? succeed(line, undefined) : after(line, call(line, line.context, ctx, run), node, executed)
+}
+
+const executed: Next = (line, node, exit) => {
+  if (Exit.isFailure(exit)) return failCause(line, exit.cause)
+  const state = merge(line, node, exit.value)
+  return state instanceof Error ? fail(line, state) : succeed(line, exit.value as Line["state"])
 }
 
 type Next = (line: Line, node: PlanNode, exit: Exit.Exit<unknown, unknown>) => boolean
@@ -138,8 +161,20 @@ const after = (line: Line, returned: Returned, node: PlanNode, next: Next): bool
 
 const arrive: Next = (line, node, exit) => {
   if (Exit.isSuccess(exit) && !line.ended) return complete(line, node, exit.value)
+  const { fallback } = node
+  const replaced = fallback !== undefined && !line.ended && Exit.isFailure(exit) && !isInterruption(exit)
+  if (replaced) line.usedFallback = true
+  if (replaced && fallback._tag === "Value") return complete(line, node, fallback.update, true)
   notCompleted(line, node, Exit.isSuccess(exit) ? Exit.interrupt() : exit)
+  if (replaced && fallback._tag === "Node") return standIn(line, node, fallback.node)
   return Exit.isFailure(exit) && failCause(line, exit.cause)
+}
+
+/** Another node runs in a node's place, and the line then goes on as from that. */
+const standIn = (line: Line, node: PlanNode, other: PlanNode): true => {
+  line.failedNode = undefined
+  line.insteadOf ??= node
+  return move(line, other)
 }
 
 const notCompleted = (line: Line, node: PlanNode, exit: Exit.Exit<unknown, unknown>): void => {
@@ -151,22 +186,21 @@ const notCompleted = (line: Line, node: PlanNode, exit: Exit.Exit<unknown, unkno
   else if (Exit.isFailure(exit)) Emit.nodeFailed(line, node, exit.cause)
 }
 
-const complete = (line: Line, node: PlanNode, update: unknown): boolean => {
+const complete = (line: Line, node: PlanNode, update: unknown, usedFallback = false): boolean => {
   const state = update === undefined ? line.state : merge(line, node, update)
   if (state instanceof Error) {
     notCompleted(line, node, Exit.fail(state))
     return fail(line, state)
   }
   line.state = state
-  if (update !== undefined && line.flow !== undefined && line.flow.edge.fanIn.run === undefined) {
-    line.written ??= new Set()
-    for (const key of Object.keys(update as object)) line.written.add(key)
-  }
+  if (update !== undefined) noteWritten(line, update as object)
   line.running = undefined
   endSpan(line.run, line.runningSpan, Exit.void)
-  Emit.nodeCompleted(line, node, update === undefined ? {} : update as object)
+  Emit.nodeCompleted(line, node, update === undefined ? {} : update as object, usedFallback)
   if (node.kind === "fanIn") Emit.fanInCompleted(line, node)
-  return depart(line, node)
+  const from = line.insteadOf ?? node
+  line.insteadOf = undefined
+  return depart(line, from)
 }
 
 /** Launches what starts after a node, and moves on. */
@@ -203,6 +237,11 @@ const decided: Next = (line, node, exit) => {
 const move = (line: Line, to: Position): true => {
   line.position = to
   return true
+}
+
+const succeed = (line: Line, value: Line["state"] | undefined): false => {
+  end(line, Exit.succeed(value as Line["state"]))
+  return false
 }
 
 const fail = (line: Line, error: unknown): false => {

@@ -6,48 +6,55 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as CircuitBreakerRegistry from "../CircuitBreakerRegistry.ts"
 import type { Resolved } from "../ParallelConfig.ts"
-import type { End, Flow, Outcome } from "./cells.ts"
+import type { End } from "./cells.ts"
 import { outcomeOf } from "./circuitStore.ts"
 import * as Emit from "./emit.ts"
-import { circuitKey } from "./plan.ts"
+import { circuitKey, nodeCircuitKey } from "./plan.ts"
 import { failureCause } from "./settle.ts"
+import type { Outcome, Work } from "./work.ts"
 
 export const withCircuit = (
   self: Effect.Effect<End>,
-  flow: Flow,
+  work: Work,
   { config, key: configured }: NonNullable<Resolved["circuitBreaker"]>
 ): Effect.Effect<Outcome> => {
-  const key = flow.mapped?.circuitKey ?? circuitKey(flow.run.plan.name, flow.family, configured)
-  flow.run.useCircuit(flow.family, key)
-  flow.span?.attribute("circuit.key", key)
+  const key = keyOf(work, configured)
+  work.run.useCircuit(work.scope === "flow" ? work.family : work.node.name, key)
+  work.span?.attribute("circuit.key", key)
   const permitted = (permit: CircuitBreakerRegistry.Permit): Effect.Effect<Outcome> => {
     // Asking may take time where circuits are shared between processes; the flow may have been cut meanwhile.
-    if (flow.cancelled !== undefined) return Effect.as(permit.record("ignored"), { _tag: "Cancelled" })
-    flow.transition = permit.transition
+    if (work.cancelled !== undefined) return Effect.as(permit.record("ignored"), { _tag: "Cancelled" })
+    work.transition = permit.transition
     return Effect.flatMap(
       self,
       (end) =>
-        Effect.map(recorded(flow, end, permit, key), ({ circuitState, transition }) => {
-          flow.circuitState = circuitState
-          if (transition !== undefined) Emit.circuitStateChanged(flow, transition)
+        Effect.map(recorded(work, end, permit, key), ({ circuitState, transition }) => {
+          work.circuitState = circuitState
+          if (transition !== undefined) Emit.circuitStateChanged(work, transition)
           return { _tag: "Executed", end, abandoned: false }
         })
     )
   }
-  return Effect.matchEffect(flow.run.registry.acquire(key, config), {
+  return Effect.matchEffect(work.run.registry.acquire(key, config), {
     onSuccess: permitted,
     onFailure: (error) => {
-      flow.circuitState = error.circuitState
-      Emit.flowRejected(flow, error)
+      work.circuitState = error.circuitState
+      Emit.rejected(work, error)
       return Effect.succeed<Outcome>({ _tag: "Rejected", error })
     }
   })
 }
 
+const keyOf = (work: Work, configured: string | undefined): string => {
+  const graph = work.run.plan.name
+  if (work.scope === "node") return nodeCircuitKey(graph, work.node.name, configured)
+  return work.mapped?.circuitKey ?? circuitKey(graph, work.family, configured)
+}
+
 /** Failures, defects and limits count, unless `isFailure` says otherwise; interruptions are ignored. */
-const recorded = (flow: Flow, end: End, permit: CircuitBreakerRegistry.Permit, key: string) => {
+const recorded = (work: Work, end: End, permit: CircuitBreakerRegistry.Permit, key: string) => {
   if (end._tag === "Exit" && Exit.isSuccess(end.exit)) return permit.record("success")
-  const cause = failureCause(flow, end)
+  const cause = failureCause(work, end)
   return cause === undefined
     ? permit.record("ignored")
     : Effect.flatMap(outcomeOf(Exit.failCause(cause), key, permit.config), permit.record)

@@ -2,18 +2,19 @@
  * `totalTimeout`: one deadline for all attempts of a flow and the waits between them, counted from its first attempt.
  */
 import * as Effect from "effect/Effect"
-import type { Flow, Limit } from "./cells.ts"
+import type { Limit } from "./cells.ts"
 import * as Emit from "./emit.ts"
 import { monotonicMs, startDeadline } from "./time.ts"
+import type { Work } from "./work.ts"
 
-/** Milliseconds until the flow's deadline; `Infinity` without one, or before the first attempt. */
-const remaining = (flow: Flow, now: number): number =>
-  flow.attempts === 0 ? Infinity : flow.startedAt + flow.config.totalTimeoutMs - now
+/** Milliseconds until the deadline; `Infinity` without one, before the first attempt, and for what runs after the last. */
+const remaining = (work: Work, now: number): number =>
+  work.started && !work.usedFallback ? work.startedAt + work.config.totalTimeoutMs - now : Infinity
 
 /** What bounds the attempt that starts now: its own limit, or what is left of the whole. */
-export const attemptLimit = (flow: Flow, now: number): Limit | undefined => {
-  const { timeoutMs, totalTimeoutMs } = flow.config
-  const left = remaining(flow, now)
+export const attemptLimit = (work: Work, now: number): Limit | undefined => {
+  const { timeoutMs, totalTimeoutMs } = work.config
+  const left = remaining(work, now)
   if (timeoutMs === Infinity && left === Infinity) return undefined
   return left < timeoutMs
     ? { _tag: "Limit", kind: "total", limitMs: totalTimeoutMs, ms: left }
@@ -21,41 +22,41 @@ export const attemptLimit = (flow: Flow, now: number): Limit | undefined => {
 }
 
 /**
- * Waits until `register` calls back, the flow is cut, or its deadline passes. Whichever comes first calls off the rest.
+ * Waits until `register` calls back, the work is cut, or its deadline passes. Whichever comes first calls off the rest.
  */
 export const park = (
-  flow: Flow,
+  work: Work,
   register: (go: () => void) => () => void
 ): Effect.Effect<"go" | "OutOfTime" | "Cancelled"> =>
   Effect.callback((resume) => {
-    if (flow.cancelled !== undefined) return resume(Effect.succeed("Cancelled"))
+    if (work.cancelled !== undefined) return resume(Effect.succeed("Cancelled"))
     let called = false
     let callOff: (() => void) | undefined
     let cancelTimer: (() => void) | undefined
     const wake = (why: "go" | "OutOfTime" | "Cancelled"): void => {
       if (called) return
       called = true
-      const how = flow.cancelled === undefined ? why : "Cancelled"
-      flow.wake = undefined
+      const how = work.cancelled === undefined ? why : "Cancelled"
+      work.wake = undefined
       cancelTimer?.()
       if (how !== "go") {
         callOff?.()
-        ended(flow, how)
+        ended(work, how)
       }
       resume(Effect.succeed(how))
     }
-    flow.wake = () => wake("Cancelled")
+    work.wake = () => wake("Cancelled")
     callOff = register(() => wake("go"))
-    const left = remaining(flow, monotonicMs(flow.run.clock))
+    const left = remaining(work, monotonicMs(work.run.clock))
     if (called || left === Infinity) return
     if (left <= 0) wake("OutOfTime")
-    else cancelTimer = startDeadline(flow.context, flow.run.clock, left, () => wake("OutOfTime"))
+    else cancelTimer = startDeadline(work.context, work.run.clock, left, () => wake("OutOfTime"))
   })
 
-/** A flow that ends while it waits ends now, not when its last attempt did. */
-const ended = (flow: Flow, how: "OutOfTime" | "Cancelled"): void => {
-  flow.endedAt = monotonicMs(flow.run.clock)
+/** What ends while it waits ends now, not when its last attempt did. */
+const ended = (work: Work, how: "OutOfTime" | "Cancelled"): void => {
+  work.endedAt = monotonicMs(work.run.clock)
   if (how === "Cancelled") return
-  const limitMs = flow.config.totalTimeoutMs
-  Emit.flowTimedOut(flow, limitMs, "total", flow.line?.state ?? flow.state)
+  const limitMs = work.config.totalTimeoutMs
+  Emit.flowTimedOut(work, limitMs, "total", work.line?.state ?? work.state)
 }

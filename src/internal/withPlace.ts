@@ -2,9 +2,9 @@
  * `concurrency`: a flow holds a place of its fan-out from its attempt to its result, and none while it waits for a retry.
  */
 import * as Effect from "effect/Effect"
-import type { Flow, Outcome } from "./cells.ts"
 import type { Places } from "./places.ts"
 import { park } from "./withDeadline.ts"
+import type { Flow, Outcome } from "./work.ts"
 
 export const withPlace = (self: Effect.Effect<Outcome>, flow: Flow, places: Places): Effect.Effect<Outcome> => {
   const parked = Effect.flatMap(

@@ -8,30 +8,30 @@ import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import type { Resolved } from "../ParallelConfig.ts"
 import * as RetryPolicy from "../RetryPolicy.ts"
-import type { Flow, Outcome } from "./cells.ts"
 import { errorMessage, errorType, primaryError } from "./describe.ts"
 import * as Emit from "./emit.ts"
 import { failureCause } from "./settle.ts"
 import { startTimer } from "./time.ts"
 import { park } from "./withDeadline.ts"
 import { releasePlace } from "./withPlace.ts"
+import type { Outcome, Work } from "./work.ts"
 
 type Retry = NonNullable<Resolved["retry"]>
 
 /** Milliseconds until the next attempt, or `undefined`: there is none. */
 type NextDelay = (error: unknown, attempt: number) => Effect.Effect<number | undefined>
 
-export const withRetry = (self: Effect.Effect<Outcome>, flow: Flow, retry: Retry): Effect.Effect<Outcome> =>
+export const withRetry = (self: Effect.Effect<Outcome>, work: Work, retry: Retry): Effect.Effect<Outcome> =>
   Effect.flatMap(
     nextDelay(retry),
     (next) => {
       const again: Effect.Effect<Outcome> = Effect.flatMap(self, (outcome) => {
-        const error = failureOf(flow, outcome)
+        const error = failureOf(work, outcome)
         if (error === undefined) return Effect.succeed(outcome)
-        if (flow.cancelled !== undefined) return Effect.succeed<Outcome>({ _tag: "Cancelled" })
+        if (work.cancelled !== undefined) return Effect.succeed<Outcome>({ _tag: "Cancelled" })
         return Effect.flatMap(
-          next(error.value, flow.attempts),
-          (delayMs) => delayMs === undefined ? Effect.succeed(outcome) : wait(flow, error.value, delayMs, again)
+          next(error.value, work.attempts),
+          (delayMs) => delayMs === undefined ? Effect.succeed(outcome) : wait(work, error.value, delayMs, again)
         )
       })
       return again
@@ -39,36 +39,42 @@ export const withRetry = (self: Effect.Effect<Outcome>, flow: Flow, retry: Retry
   )
 
 /** The error of an attempt that may be retried: never of an interruption, a rejection, or beside a zombie. */
-const failureOf = (flow: Flow, outcome: Outcome): { readonly value: unknown } | undefined => {
-  if (outcome._tag !== "Executed" || outcome.abandoned || flow.line === undefined || flow.line.zombies > 0) {
+const failureOf = (work: Work, outcome: Outcome): { readonly value: unknown } | undefined => {
+  if (outcome._tag !== "Executed" || outcome.abandoned || work.line === undefined || work.line.zombies > 0) {
     return undefined
   }
   if (outcome.end._tag === "Limit" && outcome.end.kind === "total") return undefined
-  const cause = failureCause(flow, outcome.end)
+  const cause = failureCause(work, outcome.end)
   return cause === undefined ? undefined : { value: primaryError(cause) }
 }
 
-const wait = (flow: Flow, error: unknown, delayMs: number, again: Effect.Effect<Outcome>): Effect.Effect<Outcome> => {
+const wait = (work: Work, error: unknown, delayMs: number, again: Effect.Effect<Outcome>): Effect.Effect<Outcome> => {
   const message = errorMessage(error)
-  Emit.retryScheduled(flow, delayMs, message, errorType(error), flow.line!.state)
+  Emit.retryScheduled(work, delayMs, message, errorType(error), work.line!.state)
   const logged = Effect.logWarning(
-    `retry of flow "${flow.branch}" after attempt ${flow.attempts} in ${delayMs} ms: ${message}`
+    `retry of ${nameOf(work)} after attempt ${work.attempts} in ${delayMs} ms: ${message}`
   ).pipe(
     Effect.annotateLogs({
-      graph: flow.run.plan.name,
-      runId: flow.run.runId,
-      branch: flow.branch,
-      attempt: flow.attempts,
+      graph: work.run.plan.name,
+      runId: work.run.runId,
+      ...(work.branch === undefined ? {} : { branch: work.branch }),
+      ...(work.scope === "node" ? { node: work.node.name } : {}),
+      attempt: work.attempts,
       delayMs,
       error: message
     })
   )
-  releasePlace(flow)
-  const parked = park(flow, (go) => startTimer(flow.context, flow.run.clock, delayMs, go))
+  if (work.scope === "flow") releasePlace(work)
+  const parked = park(work, (go) => startTimer(work.context, work.run.clock, delayMs, go))
   return Effect.flatMap(
     Effect.andThen(logged, parked),
     (how): Effect.Effect<Outcome> => how === "go" ? again : Effect.succeed({ _tag: how })
   )
+}
+
+const nameOf = (work: Work): string => {
+  if (work.scope === "flow") return `flow "${work.branch}"`
+  return `node "${work.node.name}"${work.branch === undefined ? "" : ` in flow "${work.branch}"`}`
 }
 
 const nextDelay = (retry: Retry): Effect.Effect<NextDelay> =>

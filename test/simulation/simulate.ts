@@ -323,7 +323,7 @@ const overlaps = (events: ReadonlyArray<GraphEvent.Any>): Array<string> => {
   const last = new Map<string, number>()
   for (const event of events) {
     if (event._tag === "FlowStarted") last.set(event.branch, 0)
-    if (event._tag !== "AttemptStarted") continue
+    if (event._tag !== "AttemptStarted" || event.scope === "node") continue
     const before = last.get(event.branch) ?? 0
     if (event.attempt !== before + 1) {
       found.push(`attempt ${event.attempt} of ${event.branch} follows attempt ${before}`)

@@ -3,7 +3,7 @@ import { Schema } from "effect"
 import { StateGraph } from "effect-stategraph"
 
 export interface Loose {
-  addNode(name: string, run?: unknown): Loose
+  addNode(name: string, run?: unknown, policy?: unknown): Loose
   addFanInNode(name: string, run?: unknown): Loose
   addEdge(from: string, to: string): Loose
   addConditionalEdges(from: string, decide: unknown, targets: Readonly<Record<string, string>>): Loose

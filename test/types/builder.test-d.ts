@@ -92,7 +92,7 @@ const g2 = base
     const r = ctx.parallelResults[0]!
     if (r._tag === "Failure") is<typeof r.failure, AErr | BErr | GraphError.LineError | undefined>(true)
     if (r._tag === "Timeout") is<typeof r.failure, GraphError.FlowTimeoutError>(true)
-    if (r._tag === "Rejected") is<typeof r.failure, GraphError.CircuitOpenError>(true)
+    if (r._tag === "Rejected") is<typeof r.failure, GraphError.CircuitOpenError | GraphError.LimitExceededError>(true)
     is<ReturnType<typeof r.get<"query">>, string>(true)
   })
 const r3 = g2.addEdge(StateGraph.START, "two").addEdge("two", StateGraph.END).compile().invoke(input)

@@ -1,0 +1,73 @@
+/**
+ * `fallback` of an edge: what a flow does, from its launch state, when its last attempt has failed or it was rejected.
+ */
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import { supervise } from "./attempt.ts"
+import { asExecuted, begin, drained } from "./attempts.ts"
+import { type End, type Limit, Line } from "./cells.ts"
+import { merge, noteWritten } from "./node.ts"
+import { END, type Fallback, type Position } from "./plan.ts"
+import { failureCause } from "./settle.ts"
+import { monotonicMs } from "./time.ts"
+import { withPlace } from "./withPlace.ts"
+import type { Flow, Outcome } from "./work.ts"
+
+export const withFallback = (
+  self: Effect.Effect<Outcome>,
+  flow: Flow,
+  fallback: Fallback
+): Effect.Effect<Outcome> =>
+  Effect.flatMap(self, (outcome) => {
+    if (!hasFailed(flow, outcome) || flow.cancelled !== undefined || flow.result !== undefined) {
+      return Effect.succeed(outcome)
+    }
+    flow.usedFallback = true
+    return fallback._tag === "Value" ? Effect.sync(() => value(flow, fallback.update)) : instead(flow, fallback.node)
+  })
+
+/** Everything but success and interruption. */
+const hasFailed = (flow: Flow, outcome: Outcome): boolean => {
+  if (outcome._tag === "Executed") return failureCause(flow, outcome.end) !== undefined
+  return outcome._tag !== "Cancelled"
+}
+
+const lineAt = (flow: Flow, position: Position): Line =>
+  new Line(flow.run, flow, Math.max(1, flow.attempts), flow.context, undefined, flow.state, position)
+
+const value = (flow: Flow, update: object): Outcome => {
+  const line = lineAt(flow, END)
+  flow.line = line
+  const state = merge(line, flow.edge.to, update)
+  const exit = state instanceof Error ? Exit.fail(state) : Exit.succeed(state)
+  if (!(state instanceof Error)) {
+    line.state = state
+    noteWritten(line, update)
+  }
+  return { _tag: "Executed", end: { _tag: "Exit", exit }, abandoned: false }
+}
+
+/** Runs another node, and what follows it up to the fan-in: once, in a place like any attempt. */
+const instead = (flow: Flow, to: Position): Effect.Effect<Outcome> => {
+  const once: Effect.Effect<End> = Effect.callback((resume) => {
+    const now = monotonicMs(flow.run.clock)
+    begin(flow, now)
+    const line = lineAt(flow, to)
+    flow.line = line
+    line.startedAt = now
+    supervise(line, limitOf(flow), (_line, end) => {
+      flow.endedAt = monotonicMs(flow.run.clock)
+      resume(Effect.succeed(end))
+    })
+  })
+  const whole = asExecuted(once).pipe(drained(flow))
+  return flow.places === undefined ? whole : withPlace(whole, flow, flow.places)
+}
+
+/** As long as an attempt may take; without such a limit, as long as the whole flow may. */
+const limitOf = ({ config: { timeoutMs, totalTimeoutMs } }: Flow): Limit | undefined => {
+  if (timeoutMs !== Infinity) return { _tag: "Limit", kind: "attempt", limitMs: timeoutMs, ms: timeoutMs }
+  return totalTimeoutMs === Infinity
+    ? undefined
+    : { _tag: "Limit", kind: "total", limitMs: totalTimeoutMs, ms: totalTimeoutMs }
+}

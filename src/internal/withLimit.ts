@@ -1,0 +1,36 @@
+/**
+ * `limit`: a permit of the bulkhead that all work with the same key shares, held from before the circuit is asked until
+ * nothing of the attempt runs.
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Bulkhead from "../Bulkhead.ts"
+import { LimitExceededError } from "../GraphError.ts"
+import * as Emit from "./emit.ts"
+import { park } from "./withDeadline.ts"
+import type { Outcome, Work } from "./work.ts"
+
+export const withLimit = (
+  self: Effect.Effect<Outcome>,
+  work: Work,
+  limit: Bulkhead.Limit
+): Effect.Effect<Outcome> =>
+  Effect.suspend(() => {
+    const asked = Context.get(work.context, Bulkhead.CurrentBulkheads).ask(limit)
+    if (asked._tag === "Full") {
+      const error = new LimitExceededError({ key: limit.key, permits: asked.permits, queue: asked.queue })
+      Emit.rejectedByLimit(work, error)
+      return Effect.succeed<Outcome>({ _tag: "Rejected", error })
+    }
+    return Effect.flatMap(
+      park(work, (go) => {
+        asked.take(go)
+        return asked.release
+      }),
+      (how): Effect.Effect<Outcome> => {
+        if (how === "go") return Effect.ensuring(self, Effect.sync(asked.release))
+        asked.release()
+        return Effect.succeed({ _tag: how })
+      }
+    ).pipe((self) => asked.conflict === undefined ? self : Effect.andThen(Effect.logWarning(asked.conflict), self))
+  })

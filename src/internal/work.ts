@@ -1,0 +1,194 @@
+/**
+ * What lines wait for, as cells: what is executed in attempts (a flow, or a node with a policy of its own), and the joins of
+ * flows.
+ */
+import type * as Context from "effect/Context"
+import type * as Fiber from "effect/Fiber"
+import type * as Tracer from "effect/Tracer"
+import type { CircuitState } from "../CircuitBreaker.ts"
+import type * as CircuitBreakerRegistry from "../CircuitBreakerRegistry.ts"
+import type { Completion } from "../Completion.ts"
+import type * as GraphError from "../GraphError.ts"
+import type * as ParallelConfig from "../ParallelConfig.ts"
+import type * as ParallelFlowResult from "../ParallelFlowResult.ts"
+import type { End, Interrupted, Line, Run } from "./cells.ts"
+import type { Places } from "./places.ts"
+import type { PlanEdge, PlanNode, State } from "./plan.ts"
+
+const noErrors: ReadonlyArray<ParallelFlowResult.AttemptError> = []
+
+/** What flows and guarded nodes have in common: all that the wrappers need. */
+abstract class Attempted {
+  /** The line that waits for it. */
+  readonly owner: Line
+  readonly config: ParallelConfig.Resolved
+  /** What every attempt starts from. */
+  readonly state: State
+  span: Tracer.Span | undefined = undefined
+  context: Context.Context<never>
+
+  attempts = 0
+  started = false
+  /** Something else is done instead, after the last attempt. */
+  usedFallback = false
+  /** Epoch ms, and monotonic ms, of the start. */
+  startTime = 0
+  startedAt = 0
+  /** Monotonic ms of the last attempt's end, or of the decision that ended it. */
+  endedAt = 0
+  errors: ReadonlyArray<ParallelFlowResult.AttemptError> = noErrors
+  errorsDropped = 0
+  circuitState: CircuitState | undefined = undefined
+  transition: CircuitBreakerRegistry.Transition | undefined = undefined
+  /** The attempt in execution, or the last one; absent when a flow has settled. */
+  line: Line | undefined = undefined
+
+  /** Cut before or between attempts: there must not be any (further) attempt. */
+  cancelled: Interrupted | undefined = undefined
+  /** Takes the end of an attempt, where wrappers wait for it. */
+  resume: ((end: End) => void) | undefined = undefined
+  /** Wakes it where it waits. */
+  wake: (() => void) | undefined = undefined
+
+  constructor(owner: Line, config: ParallelConfig.Resolved) {
+    this.owner = owner
+    this.config = config
+    this.state = owner.state
+    this.context = owner.context
+  }
+
+  get run(): Run {
+    return this.owner.run
+  }
+}
+
+/** What is executed in attempts. */
+export type Work = Flow | NodeCall
+
+/** One execution of a node that has a policy of its own. */
+export class NodeCall extends Attempted {
+  readonly node: PlanNode
+
+  constructor(owner: Line, node: PlanNode, config: ParallelConfig.Resolved) {
+    super(owner, config)
+    this.node = node
+  }
+
+  get scope(): "node" {
+    return "node"
+  }
+
+  get branch(): string | undefined {
+    return this.owner.flow?.branch
+  }
+
+  get family(): string | undefined {
+    return this.owner.flow?.family
+  }
+}
+
+/** Which item of a map a flow is for. */
+export interface Mapped {
+  readonly key: string
+  readonly item: unknown
+  readonly index: number
+  readonly circuitKey: string | undefined
+}
+
+/** What one parallel edge started, for one item if it is a map. */
+export class Flow extends Attempted {
+  readonly edge: PlanEdge
+  readonly branch: string
+  /** The branch without item keys: all flows of a map are of one family. */
+  readonly family: string
+  readonly mapped: Mapped | undefined
+  /** Its place among the results: of several launches of one join, and of the edges of one launch. */
+  readonly rank: number
+  /** Identifies the launch within the run: the launches around it, its node and that node's visit. */
+  readonly launch: string
+  readonly join: Join
+  readonly places: Places | undefined
+  holdsPlace = false
+  result: ParallelFlowResult.Any | undefined = undefined
+  /** Keys that its last attempt set, where the fan-in merges them. */
+  written: ReadonlySet<string> | undefined = undefined
+
+  constructor(
+    owner: Line,
+    edge: PlanEdge,
+    config: ParallelConfig.Resolved,
+    join: Join,
+    places: Places | undefined,
+    launch: string,
+    rank: number,
+    mapped: Mapped | undefined
+  ) {
+    super(owner, config)
+    this.edge = edge
+    this.join = join
+    this.places = places
+    this.launch = launch
+    this.rank = rank
+    this.mapped = mapped
+    const within = owner.flow
+    const family = within === undefined ? edge.name : `${within.family}/${edge.name}`
+    this.family = family
+    if (mapped === undefined) {
+      this.branch = within === undefined || within.branch === within.family ? family : `${within.branch}/${edge.name}`
+    } else this.branch = `${within === undefined ? "" : `${within.branch}/`}${edge.name}[${mapped.key}]`
+  }
+
+  get scope(): "flow" {
+    return "flow"
+  }
+
+  /** Identifies this flow within the run, other than `branch` also across the rounds of a loop. */
+  get round(): string {
+    return `${this.launch}>${this.edge.name}${this.mapped === undefined ? "" : `[${this.mapped.key}]`}/`
+  }
+}
+
+/** A flow's branch as everybody outside of its own graph names it. */
+export const branchOf = ({ branch, run: { inside } }: Flow): string =>
+  inside === undefined ? branch : `${inside.branches}${branch}`
+
+/** What launches the flows of a map, one by one. */
+export interface Producer {
+  /** Stops it; it leaves its join when nothing of it runs. */
+  readonly stop: () => void
+  /** Makes it leave its join now; what still runs is given back. */
+  readonly abandon: () => Fiber.Fiber<unknown, unknown> | undefined
+}
+
+/** The flows of one line that are bound for one fan-in. */
+export class Join {
+  readonly fanIn: PlanNode
+  readonly flows: Array<Flow> = []
+  /** Maps whose items have not all been launched. */
+  readonly producers = new Set<Producer>()
+  /** Flows that have not settled, and producers. */
+  pending = 0
+  settled = 0
+  /** Launches so far that it joins. */
+  launches = 0
+  /** The line has arrived: no more flows are launched. */
+  closed = false
+  /** The line, when it waits here. */
+  waiter: (() => void) | undefined = undefined
+  /** Why no more flows are waited for, if its rule says so. */
+  completed: Completion["reason"] | undefined = undefined
+  successful = 0
+  cancelTimer: (() => void) | undefined = undefined
+  constructor(fanIn: PlanNode) {
+    this.fanIn = fanIn
+  }
+}
+
+/** What came of one try to execute it. */
+export type Outcome =
+  | { readonly _tag: "Executed"; readonly end: End; readonly abandoned: boolean }
+  | { readonly _tag: "Rejected"; readonly error: GraphError.CircuitOpenError | GraphError.LimitExceededError }
+  /** The total limit passed while it waited for its next attempt. */
+  | { readonly _tag: "OutOfTime" }
+  /** Cut while it waited. */
+  | { readonly _tag: "Cancelled" }
