@@ -8,9 +8,14 @@ if (major < 22 || (major === 22 && minor < 19)) {
   )
 }
 
+const src = fileURLToPath(new URL("./src/", import.meta.url))
+
 export default defineConfig({
   resolve: {
-    alias: [{ find: /^effect-stategraph$/, replacement: fileURLToPath(new URL("./src/index.ts", import.meta.url)) }]
+    alias: [
+      { find: /^effect-stategraph$/, replacement: `${src}index.ts` },
+      { find: /^effect-stategraph\/(\w+)$/, replacement: `${src}$1/index.ts` }
+    ]
   },
   test: {
     include: ["test/**/*.test.ts", "examples/**/*.test.ts"],

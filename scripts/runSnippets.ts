@@ -2,8 +2,9 @@
  * Type-checks all snippets in one run of the compiler, and runs them in a few processes.
  */
 import { execFile, fork } from "node:child_process"
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { mkdirSync, rmSync, writeFileSync } from "node:fs"
 import { join, relative } from "node:path"
+import { sourceOf } from "./entries.ts"
 import { root } from "./root.ts"
 import { type Program, type Snippet, toProgram } from "./snippets.ts"
 
@@ -34,14 +35,6 @@ export const nameOf = (snippet: Snippet): string => `${snippet.file}:${snippet.l
 
 const idOf = (snippet: Snippet): string => nameOf(snippet).replaceAll(/\W+/g, "_")
 
-/** The source of an entry point of this package, as `package.json` exports it. */
-export const sourceOf = (specifier: string): string => {
-  const { exports } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"))
-  const entry: unknown = exports[`.${specifier.slice("effect-stategraph".length)}`]?.default
-  if (typeof entry !== "string") throw new Error(`package.json exports no "${specifier}"`)
-  return join(root, entry.replace(/^\.\/dist\//, "src/").replace(/\.js$/, ".ts"))
-}
-
 /** Checks and runs the snippets, with generated files in a folder of the project. */
 export const check = async (snippets: ReadonlyArray<Snippet>, folder: string): Promise<Report> => {
   const base = join(root, folder)
@@ -58,7 +51,7 @@ export const check = async (snippets: ReadonlyArray<Snippet>, folder: string): P
   for (const snippet of snippets) {
     const id = idOf(snippet)
     try {
-      const program = toProgram(snippet, (specifier) => `./${relative(base, sourceOf(specifier))}`)
+      const program = toProgram(snippet, (specifier) => `./${relative(base, join(root, sourceOf(specifier)))}`)
       const path = join(base, `${id}.ts`)
       writeFileSync(path, withClaims(id, program, base))
       if (snippet.runs) jobs.push({ id, path, claims: program.claims, snippet })

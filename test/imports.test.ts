@@ -4,6 +4,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { readFileSync } from "node:fs"
 import { join, posix } from "node:path"
+import { folders } from "../scripts/entries.ts"
 import { type Import, importsOf, stabilityOf } from "../scripts/modules.ts"
 import { root } from "../scripts/root.ts"
 import { filesIn } from "../scripts/snippets.ts"
@@ -52,8 +53,13 @@ const tiers: ReadonlyArray<ReadonlyArray<string>> = [
   ["index"]
 ]
 
-/** Folders that hold entry points of their own, for one runtime or an unstable part of Effect. */
-const otherEntries: ReadonlyArray<string> = ["node", "sql", "persistence", "testing"]
+/** What the entry points beside the main one may import of others: all of Effect, and what they are there for. */
+const foreignOf: Readonly<Record<string, RegExp>> = {
+  node: /^(effect\/|node:)/,
+  sql: /^effect\//,
+  persistence: /^effect\//,
+  testing: /^effect\//
+}
 
 type Sources = ReadonlyMap<string, ReadonlyArray<Import>>
 
@@ -111,6 +117,13 @@ const foreignProblems = (module: string, imports: ReadonlyArray<Import>): Readon
     })
   })
 
+const strangers = (modules: ReadonlyArray<string>, sources: Sources, allowed: RegExp): ReadonlyArray<string> =>
+  modules.flatMap((module) =>
+    (sources.get(module) ?? []).filter((one) => !isLocal(one) && !allowed.test(one.specifier)).map(({ specifier }) =>
+      `${module} imports ${specifier}`
+    )
+  )
+
 describe("the modules of src", () => {
   it("are found, with their imports", () => {
     assert.isAbove(sources.size, 10)
@@ -126,12 +139,24 @@ describe("the modules of src", () => {
     assert.deepStrictEqual([...closure].flatMap((module) => foreignProblems(module, sources.get(module) ?? [])), [])
   })
   it("import nothing of Node, outside of the entries for it", () => {
-    const inside = [...sources].filter(([module]) => !otherEntries.some((folder) => module.startsWith(`${folder}/`)))
+    const inside = [...sources].filter(([module]) => !folders.some((folder) => module.startsWith(`${folder}/`)))
     assert.deepStrictEqual(
       inside.flatMap(([module, imports]) =>
         imports.filter(({ specifier }) => specifier.startsWith("node:")).map(({ specifier }) =>
           `${module}: ${specifier}`
         )
+      ),
+      []
+    )
+  })
+  it("are in src itself, in internal, or in the folder of an entry point", () => {
+    const inFolders = new Set([...sources.keys()].filter((module) => module.includes("/")).map((m) => m.split("/")[0]!))
+    assert.deepStrictEqual([...inFolders].sort(), ["internal", ...folders].sort())
+  })
+  it("import what their entry point is there for, and nothing else", () => {
+    assert.deepStrictEqual(
+      folders.flatMap((folder) =>
+        strangers([...closureOf(sources, `${folder}/index`)], sources, foreignOf[folder] ?? /^$/)
       ),
       []
     )
@@ -188,6 +213,19 @@ describe("what these tests find", () => {
       "B imports effect/persistence/CircuitBreaker, which is experimental",
       "B uses registerUnsafe of effect/Metric, which is unstable",
       "B imports effect/Nothing, which is not there"
+    ])
+  })
+  it("is what an entry point is not there for", () => {
+    const files = made({
+      "node/index": `export * as A from "./A.ts"`,
+      "node/A":
+        `import { readFileSync } from "node:fs"\nimport * as Effect from "effect/Effect"\nimport { Redis } from "redis"`
+    })
+    const closure = [...closureOf(files, "node/index")]
+    assert.deepStrictEqual(strangers(closure, files, foreignOf["node"]!), ["node/A imports redis"])
+    assert.deepStrictEqual(strangers(closure, files, foreignOf["sql"]!), [
+      "node/A imports node:fs",
+      "node/A imports redis"
     ])
   })
   it("is a module that cannot be read", () => {

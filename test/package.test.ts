@@ -15,7 +15,8 @@ import {
   writeFileSync
 } from "node:fs"
 import { tmpdir } from "node:os"
-import { join } from "node:path"
+import { dirname, join } from "node:path"
+import { folders, sourceOf, specifierOf } from "../scripts/entries.ts"
 import { root } from "../scripts/root.ts"
 import { filesIn } from "../scripts/snippets.ts"
 
@@ -38,6 +39,15 @@ const run = (command: string, args: ReadonlyArray<string>, cwd: string): string 
 const node = (file: string, code: string): string => {
   writeFileSync(join(folder, file), code)
   return run(process.execPath, [file], folder)
+}
+
+const manifest = () => JSON.parse(readFileSync(join(installed, "package.json"), "utf8"))
+
+/** What the user has installed beside it. */
+const link = (name: string): void => {
+  const path = join(folder, "node_modules", name)
+  mkdirSync(dirname(path), { recursive: true })
+  symlinkSync(join(root, "node_modules", name), path, "junction")
 }
 
 const typeCheck = (module: string, moduleResolution: string): string => {
@@ -65,7 +75,7 @@ beforeAll(() => {
   run("tar", ["-xzf", filename], folder)
   mkdirSync(join(folder, "node_modules"))
   cpSync(join(folder, "package"), installed, { recursive: true })
-  symlinkSync(join(root, "node_modules", "effect"), join(folder, "node_modules", "effect"), "junction")
+  for (const peer of Object.keys(manifest().peerDependencies)) link(peer)
   writeFileSync(join(folder, "package.json"), JSON.stringify({ name: "consumer", private: true, type: "module" }))
   writeFileSync(join(folder, "consumer.ts"), consumer)
 }, 120_000)
@@ -87,15 +97,17 @@ builder.setEntryPoint("nobody")
 builder.addNode("other", () => ({ nothing: 1 }))
 // @ts-expect-error not exported
 import("effect-stategraph/internal/run")
+${folders.map((folder) => `export * as ${folder} from "${specifierOf(folder)}"`).join("\n")}
 `
 
 /** Public modules that users get by way of another one. */
 const folded: ReadonlyArray<string> = ["GraphOptions", "NodeContext"]
 
-/** The modules that users see: those of `src` itself, with a capital. */
-const modules = filesIn("src", ".ts")
-  .flatMap((file) => /^src\/([A-Z]\w*)\.ts$/.exec(file)?.[1] ?? [])
-  .filter((module) => !folded.includes(module))
+/** The modules that users see of an entry point: those of its folder itself, with a capital. */
+const modulesOf = (folder: string): ReadonlyArray<string> =>
+  filesIn(join("src", folder), ".ts")
+    .flatMap((file) => /^([A-Z]\w*)\.ts$/.exec(file.slice(join("src", folder, "/").length))?.[1] ?? [])
+    .filter((module) => !folded.includes(module))
 
 describe("the packed package", () => {
   it("holds what was built, its source and nothing else", () => {
@@ -112,14 +124,18 @@ describe("the packed package", () => {
     assert.deepStrictEqual(map.sources, ["../src/index.ts"])
     assert.include(readdirSync(join(installed, "src")), "index.ts")
   })
-  it("exports each module as a namespace", () => {
-    const names = node(
-      "names.mjs",
-      `import * as all from "effect-stategraph"\nconsole.log(JSON.stringify(Object.keys(all)))`
-    )
-    assert.isNotEmpty(modules)
-    assert.deepStrictEqual(JSON.parse(names).sort(), [...modules].sort())
-  })
+  for (const folder of ["", ...folders]) {
+    const specifier = specifierOf(folder)
+    it(`exports each module of ${specifier} as a namespace`, () => {
+      const names = node(
+        "names.mjs",
+        `import * as all from "${specifier}"\nconsole.log(JSON.stringify(Object.keys(all)))`
+      )
+      assert.strictEqual(sourceOf(specifier), join("src", folder, "index.ts"))
+      assert.isNotEmpty(modulesOf(folder))
+      assert.deepStrictEqual(JSON.parse(names).sort(), [...modulesOf(folder)].sort())
+    })
+  }
   it("runs a graph", () => {
     assert.strictEqual(
       node(
@@ -158,8 +174,7 @@ describe("the packed package", () => {
     assert.strictEqual(typeCheck("esnext", "bundler"), "")
   })
   it("shares effect with its user", () => {
-    const manifest = JSON.parse(readFileSync(join(installed, "package.json"), "utf8"))
-    assert.deepStrictEqual(manifest.dependencies, undefined)
-    assert.deepStrictEqual(manifest.peerDependencies?.effect, "^4.1.0")
+    assert.deepStrictEqual(manifest().dependencies, undefined)
+    assert.deepStrictEqual(manifest().peerDependencies?.effect, "^4.1.0")
   })
 })
