@@ -4,7 +4,8 @@
  * Three kinds, never mixed:
  *
  * - **Build errors** are thrown while a graph is made: {@link InvalidConfigError} and {@link GraphValidationError}.
- * - **Run errors** ({@link RunError}) are typed failures of `invoke` and `stream`.
+ * - **Run errors** ({@link RunError}) are typed failures of `invoke` and `stream`; {@link CheckpointError} too, of a run that is
+ *   saved.
  * - **Flow errors** ({@link FlowTimeoutError}, {@link CircuitOpenError}, {@link LimitExceededError}) live in a flow's result, or
  *   are what a node with a policy fails with.
  *
@@ -274,6 +275,97 @@ export class CallbackError extends Schema.TaggedError<CallbackError>()("Callback
 }) {
   override get message(): string {
     return `hook ${this.hook} of "${this.callbacks}" failed during a run of graph "${this.graph}"`
+  }
+}
+
+/**
+ * Why a checkpoint could not be saved, read or continued, as a stable code.
+ *
+ * **Details**
+ *
+ * - `"UnknownThread"`: nothing was saved under this thread, or no checkpoint of it has this id
+ * - `"Finished"`, `"Unfinished"`: the thread's run has ended, or has not ended, and that was asked for
+ * - `"Claimed"`: another run has the thread; `"Fenced"`: another run took it over
+ * - `"WrongGraph"`, `"Incompatible"`: saved by a graph of another name, or by one with nodes, branches or a format this one lacks
+ * - `"Unreadable"`: what is stored is damaged; `"NotEncodable"`: what is to be stored is no JSON
+ * - `"Answer"`: an answer that fits no open question, or several
+ * - `"Storage"`: the store itself failed; `"TooLarge"`: it does not take that much
+ * - `"InvalidThread"`, `"InvalidOption"`: a thread id or an option that no store takes
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const CheckpointReason = Schema.Literals([
+  "UnknownThread",
+  "Finished",
+  "Unfinished",
+  "Claimed",
+  "Fenced",
+  "WrongGraph",
+  "Incompatible",
+  "Unreadable",
+  "NotEncodable",
+  "Answer",
+  "Storage",
+  "TooLarge",
+  "InvalidThread",
+  "InvalidOption"
+])
+
+/**
+ * Why a checkpoint could not be saved, read or continued, as a stable code.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type CheckpointReason = typeof CheckpointReason.Type
+
+const whatToDo: Readonly<Record<CheckpointReason, string>> = {
+  UnknownThread: "list shows what there is, invoke begins a run",
+  Finished: "invoke begins a new run",
+  Unfinished: "resume continues it",
+  Claimed: "wait until that run has ended, or take the thread over (takeOver: true)",
+  Fenced: "this run has ended, the other one goes on",
+  WrongGraph: "resume it with the graph that saved it",
+  Incompatible: "bring back what it names, or delete the thread",
+  Unreadable: "list shows the checkpoints that can be resumed instead",
+  NotEncodable: "give it a schema that encodes it as JSON",
+  Answer: "answer by the names in pending",
+  Storage: "what was saved before is still there, resume continues it",
+  TooLarge: "save less, or allow more",
+  InvalidThread: "use another thread id",
+  InvalidOption: "use a value in the allowed range"
+}
+
+// Thread ids may be of any length.
+const quoted = (text: string): string => JSON.stringify(text.length > 100 ? `${text.slice(0, 100)}...` : text)
+
+/**
+ * A run could not be saved, or a saved run not be read or continued.
+ *
+ * **Details**
+ *
+ * `reason` is a stable code, `issue` one sentence, `cause` what the store itself failed with. `thread` is empty when a store failed
+ * before it was asked about a thread.
+ *
+ * @category run errors
+ * @since 0.1.0
+ */
+export class CheckpointError extends Schema.TaggedError<CheckpointError>()("CheckpointError", {
+  thread: Schema.String,
+  checkpointId: Schema.optionalKey(Schema.String),
+  graph: Schema.optionalKey(Schema.String),
+  reason: CheckpointReason,
+  issue: Schema.String,
+  cause: Schema.optionalKey(Schema.Defect())
+}) {
+  override get message(): string {
+    const where = [
+      ...(this.checkpointId === undefined ? [] : [`checkpoint ${quoted(this.checkpointId)}`]),
+      `thread ${quoted(this.thread)}`,
+      ...(this.graph === undefined ? [] : [`graph ${quoted(this.graph)}`])
+    ].join(" of ")
+    return `${where}: ${this.issue}; ${whatToDo[this.reason]}`
   }
 }
 

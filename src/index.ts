@@ -46,6 +46,13 @@ export * as CircuitBreaker from "./CircuitBreaker.ts"
 export * as CircuitBreakerRegistry from "./CircuitBreakerRegistry.ts"
 
 /**
+ * The service that keeps saved runs.
+ *
+ * @since 0.1.0
+ */
+export * as Checkpointer from "./Checkpointer.ts"
+
+/**
  * When a fan-in has enough.
  *
  * @since 0.1.0

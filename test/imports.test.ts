@@ -13,9 +13,17 @@ import { filesIn } from "../scripts/snippets.ts"
 const tiers: ReadonlyArray<ReadonlyArray<string>> = [
   ["GraphError", "GraphEvent", "GraphMetrics", "GraphOptions", "NodeContext"],
   ["internal/cells", "internal/option", "internal/places", "internal/span", "internal/time", "internal/work"],
-  ["RetryPolicy", "Bulkhead", "CircuitBreaker", "Completion", "FlowCallbacks", "internal/environment"],
+  [
+    "RetryPolicy",
+    "Bulkhead",
+    "CircuitBreaker",
+    "Completion",
+    "FlowCallbacks",
+    "internal/checkpoints",
+    "internal/environment"
+  ],
   ["ParallelConfig", "internal/callbacks", "internal/circuitStore", "internal/complete"],
-  ["CircuitBreakerRegistry", "internal/describe", "internal/plan"],
+  ["Checkpointer", "CircuitBreakerRegistry", "internal/describe", "internal/plan"],
   ["internal/paths"],
   ["Diagram", "internal/emit", "internal/mergeFlows", "internal/resultCodec", "internal/validate"],
   ["ParallelFlowResult", "internal/node"],
