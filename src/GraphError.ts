@@ -14,6 +14,7 @@
 import * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
 import type { Any as AnyFlowResult } from "./ParallelFlowResult.ts"
+import { Pending } from "./RunState.ts"
 
 const within = (branch: string | undefined): string => branch === undefined ? "" : ` in flow "${branch}"`
 
@@ -366,6 +367,38 @@ export class CheckpointError extends Schema.TaggedError<CheckpointError>()("Chec
       ...(this.graph === undefined ? [] : [`graph ${quoted(this.graph)}`])
     ].join(" of ")
     return `${where}: ${this.issue}; ${whatToDo[this.reason]}`
+  }
+}
+
+/**
+ * The run waits for somebody and has ended until it is resumed.
+ *
+ * **When to use**
+ *
+ * Catch it, show `pending` to whoever is to answer, and resume `thread` with the answers, in this process or another.
+ *
+ * **Details**
+ *
+ * `pending` holds everything that the run waits for, `state` is that of its main line. Without a `thread` the run was not saved and
+ * cannot be resumed: `thread` and `checkpointId` are absent.
+ *
+ * @category run errors
+ * @since 0.1.0
+ */
+export class GraphSuspended extends Schema.TaggedError<GraphSuspended>()("GraphSuspended", {
+  graph: Schema.String,
+  thread: Schema.optionalKey(Schema.String),
+  checkpointId: Schema.optionalKey(Schema.String),
+  pending: Schema.Array(Pending),
+  state: Schema.Unknown
+}) {
+  override get message(): string {
+    const asked = this.pending.map(({ branch, name, when }) =>
+      `${when === "asked" ? "the answer to" : when} "${branch === undefined ? "" : `${branch}/`}${name}"`
+    )
+    return `graph "${this.graph}" waits for ${asked.join(", ")}; ` + (this.thread === undefined
+      ? "it was run without a thread, so it cannot be resumed"
+      : `resume thread ${quoted(this.thread)} goes on`)
   }
 }
 

@@ -5,9 +5,9 @@
  *
  * | start | ends with exactly one of |
  * |---|---|
- * | `GraphStarted` | `GraphCompleted`, `GraphFailed` |
+ * | `GraphStarted` | `GraphCompleted`, `GraphFailed`, `GraphSuspended` |
  * | `NodeStarted` | `NodeCompleted`, `NodeFailed`, `NodeInterrupted` |
- * | `FlowStarted` | `FlowCompleted` |
+ * | `FlowStarted` | `FlowCompleted`, `FlowSuspended` |
  * | `AttemptStarted` | `AttemptSucceeded`, `AttemptFailed`, `FlowTimedOut`, `AttemptInterrupted` |
  * | `FanInStarted` | `FanInCompleted`, or `NodeFailed` / `NodeInterrupted` of the fan-in |
  *
@@ -16,6 +16,7 @@
 import type * as Cause from "effect/Cause"
 import type { CircuitState } from "./CircuitBreaker.ts"
 import type { ParallelFlowResult } from "./ParallelFlowResult.ts"
+import type { Pending } from "./RunState.ts"
 
 /**
  * What every event has.
@@ -128,6 +129,30 @@ export interface GraphFailed extends Base, WithError {
 }
 
 /**
+ * The run waits for somebody, and ends until it is resumed. Without a `thread` it has no checkpoint and cannot be.
+ *
+ * @category run events
+ * @since 0.1.0
+ */
+export interface GraphSuspended<S> extends Base {
+  readonly _tag: "GraphSuspended"
+  readonly checkpointId?: string
+  readonly pending: ReadonlyArray<Pending>
+  readonly state: S
+}
+
+/**
+ * The run was saved.
+ *
+ * @category run events
+ * @since 0.1.0
+ */
+export interface CheckpointSaved extends Base {
+  readonly _tag: "CheckpointSaved"
+  readonly id: string
+}
+
+/**
  * A node began.
  *
  * @category node events
@@ -202,6 +227,17 @@ export interface FlowStarted<S> extends OnFlow {
 export interface FlowCompleted<S, E> extends OnFlow {
   readonly _tag: "FlowCompleted"
   readonly result: ParallelFlowResult<S, E>
+}
+
+/**
+ * A flow that has started waits for somebody; when its run is resumed it starts again.
+ *
+ * @category flow events
+ * @since 0.1.0
+ */
+export interface FlowSuspended extends OnFlow {
+  readonly _tag: "FlowSuspended"
+  readonly pending: ReadonlyArray<Pending>
 }
 
 /**
@@ -330,6 +366,8 @@ export type GraphEvent<S, E = never, P = unknown> =
   | GraphStarted<S>
   | GraphCompleted<S>
   | GraphFailed
+  | GraphSuspended<S>
+  | CheckpointSaved
   | NodeStarted
   | NodeCompleted<S>
   | NodeFailed
@@ -337,6 +375,7 @@ export type GraphEvent<S, E = never, P = unknown> =
   | NodeProgress<P>
   | FlowStarted<S>
   | FlowCompleted<S, E>
+  | FlowSuspended
   | FlowRejected
   | AttemptStarted
   | AttemptSucceeded

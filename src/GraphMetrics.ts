@@ -141,6 +141,11 @@ export class OfGraph {
     this.#inFlight.modifyUnsafe(1, context)
   }
 
+  /** A flow that waits for somebody: it starts again when its run is resumed. */
+  suspended(context: Context.Context<never>): void {
+    this.#inFlight.modifyUnsafe(-1, context)
+  }
+
   branch(branch: string): OfBranch {
     let known = this.#branches.get(branch)
     if (known === undefined) {

@@ -168,6 +168,8 @@ export interface FanInOptions {
  * @since 0.1.0
  */
 export interface MakeOptions<S = unknown, Progress extends Schema.Top | undefined = Schema.Top | undefined> {
+  /** Of the nodes' typed errors, so that stored failures come back as their class. */
+  readonly error?: Schema.Top | undefined
   /** The graph's default config of its flows. */
   readonly parallel?: ParallelConfig.Input | undefined
   /** Of the values that nodes give to `ctx.emit`; without it they may be anything. */
@@ -213,6 +215,28 @@ export interface CompileOptions<out R = never, out E = never> {
 }
 
 /**
+ * More options of `compile`: where every line stops until the run is resumed, once each time that it comes there.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface SuspendOptions<out Name extends string = string> {
+  /** Nodes before which it stops. */
+  readonly suspendBefore?: ReadonlyArray<Name> | undefined
+  /** Nodes after which it stops. */
+  readonly suspendAfter?: ReadonlyArray<Name> | undefined
+}
+
+/**
+ * When a run is saved: after every step and waiting for it, at the same points without waiting, or only when it waits for
+ * somebody, fails or ends.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Durability = "step" | "async" | "exit"
+
+/**
  * Options of one run. Callbacks may need services `R` and raise `E`.
  *
  * @category models
@@ -226,6 +250,61 @@ export interface RunOptions<out R = never, out E = never> {
   /** Watch this run, beside those of `compile` and of layers. */
   readonly callbacks?: FlowCallbacks.Given<R, E> | undefined
 }
+
+/**
+ * More options of one run: where it is saved.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ThreadOptions {
+  /** Saves the run under this id, by the `Checkpointer` in its context. */
+  readonly thread?: string | undefined
+  /** Default: `"step"`. */
+  readonly durability?: Durability | undefined
+}
+
+/**
+ * Options of a resume. Callbacks may need services `R` and raise `E`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ResumeOptions<S = unknown, out R = never, out E = never> {
+  /**
+   * By the names of their questions: `name`, or `branch/name` for one in a flow. A value of the question's schema, or its JSON.
+   * Questions without an answer stay open; points of `suspendBefore` and `suspendAfter` are passed in any case.
+   */
+  readonly answers?: { readonly [name: string]: unknown } | undefined
+  /** Changes the state of the main line first, or that of a flow that has not settled. */
+  readonly update?: Patch<S> | { readonly branch: string; readonly patch: Patch<S> } | undefined
+  /** Forks from this checkpoint of the thread, as a run of its own: an id of its own, and idempotency keys of its own. */
+  readonly checkpointId?: string | undefined
+  /** Takes the thread from a run that has it; that run fails with its next save. */
+  readonly takeOver?: boolean | undefined
+  /** Default: `"step"`. */
+  readonly durability?: Durability | undefined
+  /** Merged over the graph's config, below that of its edges. */
+  readonly parallel?: ParallelConfig.Input | undefined
+  /** Watch this run, beside those of `compile` and of layers. */
+  readonly callbacks?: FlowCallbacks.Given<R, E> | undefined
+}
+
+/**
+ * Keys of a state with other values; `undefined` unsets an optional one.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Patch<S> = { readonly [K in keyof S]?: S[K] | undefined }
+
+/**
+ * `A` when options `O` have a thread.
+ *
+ * @category type-level
+ * @since 0.1.0
+ */
+export type Durable<O, A> = "thread" extends keyof O ? A : never
 
 /**
  * The services that the callbacks in options `O` need.

@@ -13,15 +13,17 @@ import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type * as Bulkhead from "./Bulkhead.ts"
+import type * as Checkpointer from "./Checkpointer.ts"
 import type * as CircuitBreaker from "./CircuitBreaker.ts"
 import type * as CircuitBreakerRegistry from "./CircuitBreakerRegistry.ts"
 import type { Diagram } from "./Diagram.ts"
-import type { CallbackError, GraphValidationError, RunError } from "./GraphError.ts"
+import type { CallbackError, CheckpointError, GraphSuspended, GraphValidationError, RunError } from "./GraphError.ts"
 import type { GraphEvent } from "./GraphEvent.ts"
 import type {
   CallbackErrors,
   CallbackServices,
   CompileOptions,
+  Durable,
   EdgeConfig,
   EdgeFallback,
   ErrorOf,
@@ -34,11 +36,15 @@ import type {
   NodePolicy,
   PolicyErrors,
   ProgressOf,
+  ResumeOptions,
   RunOptions,
-  ServicesOf
+  ServicesOf,
+  SuspendOptions,
+  ThreadOptions
 } from "./GraphOptions.ts"
 import { begin } from "./internal/builder.ts"
 import { END as END_, START as START_ } from "./internal/plan.ts"
+import { suspend as suspend_ } from "./internal/suspend.ts"
 import type { FanInContext, NodeContext } from "./NodeContext.ts"
 
 export {
@@ -57,6 +63,8 @@ export type {
   CallbackErrors,
   CallbackServices,
   CompileOptions,
+  Durability,
+  Durable,
   EdgeConfig,
   EdgeFallback,
   ErrorOf,
@@ -67,11 +75,15 @@ export type {
   MakeOptions,
   MapOptions,
   NodePolicy,
+  Patch,
   PolicyErrors,
   ProgressOf,
   Reducers,
+  ResumeOptions,
   RunOptions,
-  ServicesOf
+  ServicesOf,
+  SuspendOptions,
+  ThreadOptions
 } from "./GraphOptions.ts"
 /**
  * What nodes are told beside the state.
@@ -198,6 +210,26 @@ export type NodeError<N extends AnyNode, E, Fallback> = [Fallback] extends [unde
 export type ItemOf<N extends AnyNode, Name extends string> = Extract<N, { readonly name: Name }>["item"]
 
 /**
+ * A marker among the services of a node: it may ask somebody with {@link suspend}. `compile` takes it away.
+ *
+ * @category type-level
+ * @since 0.1.0
+ */
+export interface Suspends {
+  readonly "~effect-stategraph/Suspends": unique symbol
+}
+
+/**
+ * `GraphSuspended` for a graph that can wait for somebody.
+ *
+ * @category type-level
+ * @since 0.1.0
+ */
+export type SuspendedOf<O, R> = [Extract<keyof O, "suspendBefore" | "suspendAfter"> | Extract<R, Suspends>] extends
+  [never] ? never
+  : GraphSuspended
+
+/**
  * An immutable builder: adding to it returns a new one and leaves the old one as it was.
  *
  * **Details**
@@ -287,6 +319,7 @@ export interface StateGraph<
     E3,
     R3,
     P3,
+    I3,
     Ret extends Update<S>,
     Timeout extends Duration.Input | undefined = undefined,
     Circuit extends CircuitBreaker.Input | false | undefined = undefined,
@@ -294,7 +327,7 @@ export interface StateGraph<
     const Fallback extends N["name"] | Update<S> | undefined = undefined
   >(
     name: Name & Fresh<Name, N["name"]>,
-    graph: CompiledGraph<S3, In3, E3, R3, P3>,
+    graph: CompiledGraph<S3, In3, E3, R3, P3, I3>,
     options: Omit<NodePolicy<Schema.Unknown, Timeout, Circuit, Limit, Fallback & Exact<S, Fallback>>, "item"> & {
       readonly input: (state: S) => In3
       readonly output: (result: S3, state: S) => Ret & Exact<S, Ret>
@@ -302,7 +335,12 @@ export interface StateGraph<
   ): StateGraph<
     S,
     In,
-    N | Node<Name, NodeError<N, E3 | RunError | PolicyErrors<Timeout, Circuit, Limit>, Fallback>, R3>,
+    | N
+    | Node<
+      Name,
+      NodeError<N, E3 | RunError | PolicyErrors<Timeout, Circuit, Limit>, Fallback>,
+      R3 | ([I3] extends [never] ? never : Suspends)
+    >,
     Main,
     E2,
     R2,
@@ -358,26 +396,28 @@ export interface StateGraph<
   setFinishPoint(from: N["name"]): StateGraph<S, In, N, Main, E2, R2, P>
 
   /** Validates the graph; throws `GraphValidationError` with all problems. */
-  compile<const O extends CompileOptions<unknown, CallbackError> = {}>(
+  compile<const O extends CompileOptions<unknown, CallbackError> & SuspendOptions<N["name"]> = {}>(
     options?: O
   ): CompiledGraph<
     S,
     In,
     E2 | MainError<N, Main> | CallbackErrors<O>,
-    Exclude<R2 | N["R"], Scope.Scope> | CallbackServices<O>,
-    P
+    Exclude<R2 | N["R"], Scope.Scope | Suspends> | CallbackServices<O>,
+    P,
+    SuspendedOf<O, R2 | N["R"]>
   >
 
   /** The same, with the error as a value. */
-  compileResult<const O extends CompileOptions<unknown, CallbackError> = {}>(
+  compileResult<const O extends CompileOptions<unknown, CallbackError> & SuspendOptions<N["name"]> = {}>(
     options?: O
   ): Result.Result<
     CompiledGraph<
       S,
       In,
       E2 | MainError<N, Main> | CallbackErrors<O>,
-      Exclude<R2 | N["R"], Scope.Scope> | CallbackServices<O>,
-      P
+      Exclude<R2 | N["R"], Scope.Scope | Suspends> | CallbackServices<O>,
+      P,
+      SuspendedOf<O, R2 | N["R"]>
     >,
     GraphValidationError
   >
@@ -389,7 +429,9 @@ export interface StateGraph<
  * @category models
  * @since 0.1.0
  */
-export interface CompiledGraph<in out S, in In, out E, out R, out P = unknown> extends Pipeable.Pipeable {
+export interface CompiledGraph<in out S, in In, out E, out R, out P = unknown, out I = never>
+  extends Pipeable.Pipeable
+{
   readonly name: string
 
   /**
@@ -397,21 +439,58 @@ export interface CompiledGraph<in out S, in In, out E, out R, out P = unknown> e
    *
    * **Details**
    *
-   * Interrupting it interrupts every flow and awaits their finalizers, each for at most `grace`.
+   * Interrupting it interrupts every flow and awaits their finalizers, each for at most `grace`. With a `thread` the run is saved
+   * by the `Checkpointer` in its context; a thread whose run has not ended is a `CheckpointError`: `resume` continues it.
    */
-  readonly invoke: <const O extends RunOptions<unknown, CallbackError> = {}>(
+  readonly invoke: <const O extends RunOptions<unknown, CallbackError> & ThreadOptions = {}>(
     input: In,
     options?: O
-  ) => Effect.Effect<S, E | RunError | CallbackErrors<O>, R | CallbackServices<O>>
+  ) => Effect.Effect<
+    S,
+    E | I | RunError | CallbackErrors<O> | Durable<O, CheckpointError>,
+    R | CallbackServices<O> | Durable<O, Checkpointer.Checkpointer>
+  >
 
   /**
-   * The same run, with its events handed out. It ends after `GraphCompleted`; on failure it emits `GraphFailed`, then
-   * fails. Dropping the stream interrupts the run. A slow consumer never slows the run.
+   * The same run, with its events handed out. It ends after `GraphCompleted` or `GraphSuspended`; on failure it emits
+   * `GraphFailed`, then fails. Dropping the stream interrupts the run. A slow consumer never slows the run.
    */
-  readonly stream: <const O extends RunOptions<unknown, CallbackError> = {}>(
+  readonly stream: <const O extends RunOptions<unknown, CallbackError> & ThreadOptions = {}>(
     input: In,
     options?: O
-  ) => Stream.Stream<GraphEvent<S, E, P>, E | RunError | CallbackErrors<O>, R | CallbackServices<O>>
+  ) => Stream.Stream<
+    GraphEvent<S, E, P>,
+    E | RunError | CallbackErrors<O> | Durable<O, CheckpointError>,
+    R | CallbackServices<O> | Durable<O, Checkpointer.Checkpointer>
+  >
+
+  /**
+   * Continues the run that was saved under a thread, in this process or another.
+   *
+   * **Details**
+   *
+   * What was saved is not run again: settled flows keep their results, and a line goes on after its last completed node. A run that
+   * failed goes on with the node, or the flow, that it failed with. A thread that does not exist, has ended, is run by somebody else,
+   * or does not fit the graph any more is a `CheckpointError`, and so is an answer that fits no open question or several.
+   */
+  readonly resume: <const O extends ResumeOptions<S, unknown, CallbackError> = {}>(
+    thread: string,
+    options?: O
+  ) => Effect.Effect<
+    S,
+    E | I | RunError | CheckpointError | CallbackErrors<O>,
+    R | CallbackServices<O> | Checkpointer.Checkpointer
+  >
+
+  /** The same, with its events handed out. */
+  readonly resumeStream: <const O extends ResumeOptions<S, unknown, CallbackError> = {}>(
+    thread: string,
+    options?: O
+  ) => Stream.Stream<
+    GraphEvent<S, E, P>,
+    E | RunError | CheckpointError | CallbackErrors<O>,
+    R | CallbackServices<O> | Checkpointer.Checkpointer
+  >
 
   /**
    * Resets the circuit of one branch, or all circuits that this graph uses. A branch without a circuit is a no-op.
@@ -485,3 +564,57 @@ export const make = <const F extends Schema.Struct.Fields, Progress extends Sche
   never,
   ProgressOf<Progress>
 > => begin(name, schema, options) as never
+
+/**
+ * Asks somebody, and waits for as long as it takes: inside of a node.
+ *
+ * **When to use**
+ *
+ * For what only a human, or another system, can answer: an approval, a choice, a signature.
+ *
+ * **Details**
+ *
+ * Without an answer the node is interrupted and parked; no `catch` or `retry` sees that, and no circuit counts it. When nothing else
+ * of the run can go on, the run fails with `GraphSuspended`, whose `pending` holds the question with its `name`, its `payload` (JSON)
+ * and the JSON Schema of its answer. `resume(thread, { answers: { [name]: value } })` runs the node again, and then this gives the
+ * answer, read by `schema`. An answer is used up when its node completes.
+ *
+ * **Gotchas**
+ *
+ * What the node does before it asks is done again after the answer: ask first, or use `ctx.idempotencyKey`. A node may ask
+ * several questions, one after the other or at once, by different names.
+ *
+ * **Example** (An approval)
+ *
+ * ```ts
+ * import { Effect, Schema } from "effect"
+ * import { Checkpointer, StateGraph } from "effect-stategraph"
+ *
+ * const graph = StateGraph.make("order", Schema.Struct({ total: Schema.Number, status: Schema.optionalKey(Schema.String) }))
+ *   .addNode("approve", ({ total }) =>
+ *     StateGraph.suspend("approved", Schema.Boolean, { total }).pipe(
+ *       Effect.map((approved) => ({ status: approved ? "shipped" : "refused" }))
+ *     ))
+ *   .setEntryPoint("approve")
+ *   .setFinishPoint("approve")
+ *   .compile()
+ *
+ * const program = Effect.gen(function*() {
+ *   const { pending } = yield* Effect.flip(graph.invoke({ total: 900 }, { thread: "order-7" })).pipe(
+ *     Effect.catchTag("InvalidInputError", Effect.die)
+ *   ) as Effect.Effect<{ readonly pending: ReadonlyArray<{ readonly name: string }> }, never, Checkpointer.Checkpointer>
+ *   const { status } = yield* graph.resume("order-7", { answers: { approved: true } })
+ *   return [pending.map(({ name }) => name), status]
+ * })
+ *
+ * await Effect.runPromise(program.pipe(Effect.provide(Checkpointer.Checkpointer.layerMemory))) // => [["approved"], "shipped"]
+ * ```
+ *
+ * @category suspending
+ * @since 0.1.0
+ */
+export const suspend: <A extends Schema.Constraint>(
+  name: string,
+  schema: A,
+  payload?: unknown
+) => Effect.Effect<A["Type"], never, Suspends | A["DecodingServices"]> = suspend_ as never

@@ -31,11 +31,24 @@ export * as ParallelConfig from "./ParallelConfig.ts"
 export * as RetryPolicy from "./RetryPolicy.ts"
 
 /**
- * The circuit breaker as a pure state machine.
+ * Where a run stands, as data: what a checkpoint holds.
+ *
+ * @since 0.1.0
+ */
+export * as RunState from "./RunState.ts"
+
+/**
+ * Limits on how much of the same work runs at a time, shared by key.
  *
  * @since 0.1.0
  */
 export * as Bulkhead from "./Bulkhead.ts"
+
+/**
+ * The circuit breaker as a pure state machine.
+ *
+ * @since 0.1.0
+ */
 export * as CircuitBreaker from "./CircuitBreaker.ts"
 
 /**

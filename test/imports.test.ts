@@ -11,8 +11,17 @@ import { filesIn } from "../scripts/snippets.ts"
 
 /** Every module of `src`, from the bottom up. */
 const tiers: ReadonlyArray<ReadonlyArray<string>> = [
+  ["RunState"],
   ["GraphError", "GraphEvent", "GraphMetrics", "GraphOptions", "NodeContext"],
-  ["internal/cells", "internal/option", "internal/places", "internal/span", "internal/time", "internal/work"],
+  [
+    "internal/cells",
+    "internal/issue",
+    "internal/option",
+    "internal/places",
+    "internal/span",
+    "internal/time",
+    "internal/work"
+  ],
   [
     "RetryPolicy",
     "Bulkhead",
@@ -23,18 +32,19 @@ const tiers: ReadonlyArray<ReadonlyArray<string>> = [
     "internal/environment"
   ],
   ["ParallelConfig", "internal/callbacks", "internal/circuitStore", "internal/complete"],
-  ["Checkpointer", "CircuitBreakerRegistry", "internal/describe", "internal/plan"],
-  ["internal/paths"],
+  ["Checkpointer", "CircuitBreakerRegistry", "internal/describe", "internal/plan", "internal/saver"],
+  ["internal/capture", "internal/paths"],
   ["Diagram", "internal/emit", "internal/mergeFlows", "internal/resultCodec", "internal/validate"],
   ["ParallelFlowResult", "internal/node"],
-  ["internal/settle", "internal/withDeadline"],
+  ["internal/codecs", "internal/settle", "internal/withDeadline"],
   ["internal/attempt", "internal/withCircuit", "internal/withLimit", "internal/withPlace"],
-  ["internal/attempts", "internal/withRetry"],
+  ["internal/attempts", "internal/session", "internal/suspend", "internal/withRetry"],
   ["internal/withFallback"],
   ["internal/flow"],
   ["internal/guard", "internal/produce"],
   ["internal/fanOut"],
-  ["internal/walk"],
+  ["internal/restore", "internal/walk"],
+  ["internal/thread"],
   ["internal/run"],
   ["internal/compile"],
   ["internal/builder"],

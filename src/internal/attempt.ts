@@ -20,8 +20,9 @@ export const supervise = (line: Line, limit: Limit | undefined, onEnd: (line: Li
   line.onEnd = onEnd
   line.limit = limit
   run.walk(line)
-  if (limit !== undefined && !line.ended) {
-    line.cancelTimer = startDeadline(line.context, run.clock, limit.ms, () => cut(line, limit))
+  if (limit !== undefined && !line.ended && line.stoppedAt === undefined) {
+    const left = line.startedAt + limit.ms - monotonicMs(run.clock)
+    line.cancelTimer = startDeadline(line.context, run.clock, Math.max(0, left), () => cut(line, limit))
   }
 }
 
@@ -41,6 +42,7 @@ export const cut = (line: Line, why: Cut): void => {
   const by = why._tag === "Interrupted" ? why.by : "the line that joins it was stopped"
   if (line.onStack) {
     if (line.pendingCut !== undefined) return
+    line.run.session.stopping(line, why)
     line.pendingCut = why
     return cutFlows(line, by)
   }
@@ -49,6 +51,7 @@ export const cut = (line: Line, why: Cut): void => {
 }
 
 const conclude = (line: Line, how: End, by: string): void => {
+  line.run.session.stopping(line, how)
   line.ended = true
   line.how = how
   line.cancelTimer?.()

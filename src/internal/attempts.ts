@@ -3,6 +3,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import type * as RunState from "../RunState.ts"
 import { cut, drain, supervise } from "./attempt.ts"
 import { type End, Line } from "./cells.ts"
 import { errorMessage, errorType, primaryError } from "./describe.ts"
@@ -38,9 +39,10 @@ export const drainThen = (work: Work, end: End, next: (outcome: Outcome) => void
 
 /** Begins the next attempt, from the state that all attempts start from. */
 export const attempt = (work: Work, onEnd: (line: Line, end: End) => void): void => {
-  const { run } = work
+  const { resumed, run } = work
   const now = monotonicMs(run.clock)
-  work.attempts++
+  work.resumed = undefined
+  if (resumed?.line === undefined && resumed?.attemptMs === undefined) work.attempts++
   begin(work, now)
   if (work.transition !== undefined) Emit.circuitStateChanged(work, work.transition)
   work.transition = undefined
@@ -48,8 +50,9 @@ export const attempt = (work: Work, onEnd: (line: Line, end: End) => void): void
   const span = attemptSpan(work)
   const line = lineOf(work, span)
   work.line = line
-  line.startedAt = now
-  supervise(line, attemptLimit(work, now), onEnd)
+  line.startedAt = now - (resumed?.line?.elapsedMs ?? resumed?.attemptMs ?? 0)
+  if (resumed?.line !== undefined) run.restore(line, resumed.line)
+  supervise(line, attemptLimit(work, line.startedAt), onEnd)
   // Cut out of one of the events above, before there was a line.
   if (work.cancelled !== undefined) cut(line, work.cancelled)
 }
@@ -107,3 +110,22 @@ const report = (work: Work, line: Line, end: End, timingMs: number): void => {
 }
 
 const maxStored = ({ config: { retry } }: Work): number => retry?._tag === "Policy" ? retry.policy.maxStoredErrors : 5
+
+type Attempts = Pick<
+  RunState.FlowState,
+  "attempts" | "elapsedMs" | "startTime" | "errors" | "errorsDropped" | "circuitState"
+>
+
+/** What a saved run says of the attempts so far; running time goes on from there. */
+export const restoreAttempts = (work: Work, saved: Attempts): void => {
+  work.attempts = saved.attempts
+  work.errors = saved.errors
+  work.errorsDropped = saved.errorsDropped
+  work.circuitState = saved.circuitState
+  if (saved.elapsedMs === undefined) return
+  const now = monotonicMs(work.run.clock)
+  work.started = true
+  work.startTime = saved.startTime ?? work.run.clock.currentTimeMillisUnsafe()
+  work.startedAt = now - saved.elapsedMs
+  work.endedAt = now
+}

@@ -1,6 +1,7 @@
 /**
  * The builder and the compiled graph as plain classes: their types are told by `StateGraph.ts`.
  */
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Pipeable from "effect/Pipeable"
 import * as Queue from "effect/Queue"
@@ -11,9 +12,10 @@ import type * as CircuitBreaker from "../CircuitBreaker.ts"
 import type * as CircuitBreakerRegistry from "../CircuitBreakerRegistry.ts"
 import * as Completion from "../Completion.ts"
 import * as Diagram from "../Diagram.ts"
-import { type GraphValidationError, InvalidConfigError } from "../GraphError.ts"
+import { GraphSuspended, type GraphValidationError, InvalidConfigError } from "../GraphError.ts"
 import type * as GraphEvent from "../GraphEvent.ts"
 import * as ParallelConfig from "../ParallelConfig.ts"
+import { Codecs } from "./codecs.ts"
 import { compile, type CompileInput, type Making } from "./compile.ts"
 import { OptionReader } from "./option.ts"
 import {
@@ -29,11 +31,12 @@ import {
   type State,
   type Subgraph
 } from "./plan.ts"
-import { type Compiled, execute, registryOf, type RunOptions } from "./run.ts"
+import { type Compiled, execute, registryOf, resume, type ResumeOptions, type RunOptions } from "./run.ts"
 
 interface MakeInput {
   readonly parallel?: ParallelConfig.Input | undefined
   readonly progress?: Schema.Top | undefined
+  readonly error?: Schema.Top | undefined
   readonly reducers?: unknown
 }
 
@@ -53,10 +56,11 @@ type MapInput =
 export const begin = (name: string, schema: unknown, options: MakeInput = {}): Builder => {
   const struct = asStruct(name, schema)
   const reader = new OptionReader(`StateGraph.make("${name}")`)
-  reader.known("", options, ["parallel", "progress", "reducers"])
-  const { parallel, progress } = options
+  reader.known("", options, ["parallel", "progress", "error", "reducers"])
+  const { error, parallel, progress } = options
   const reducers = readReducers(options.reducers, struct.fields, reader)
   if (progress !== undefined && !Schema.isSchema(progress)) reader.reject("progress", progress, "a Schema")
+  if (error !== undefined && !Schema.isSchema(error)) reader.reject("error", error, "a Schema")
   const parsed = parallel === undefined
     ? Result.succeed(ParallelConfig.empty)
     : ParallelConfig.parse(parallel, reader.source)
@@ -66,6 +70,7 @@ export const begin = (name: string, schema: unknown, options: MakeInput = {}): B
     make: (input) => struct.makeEffect(input as never) as Effect.Effect<State, never>,
     keys: new Map(Object.entries(struct.fields).map(([key, field]) => [key, { optional: isOptional(field) }])),
     config: Result.getOrThrow(parsed),
+    codecs: new Codecs(struct, error),
     isProgress: progress === undefined ? undefined : Schema.is(progress),
     reducers
   })
@@ -167,9 +172,10 @@ export class Builder implements Pipeable.Pipeable {
   }
   addNode(name: string, run?: NodeFunction, given: object = {}): Builder {
     const reader = new OptionReader(`node ${name}`)
-    const options = readPolicy(reader, given, this.#making.keys, ["item"])
+    const policy = readPolicy(reader, given, this.#making.keys, ["item"])
     const { item } = given as { readonly item?: unknown }
     if (item !== undefined && !Schema.isSchema(item)) reader.reject("item", item, "a Schema")
+    const options: NodeOptions = Schema.isSchema(item) ? { ...policy, item } : policy
     const node: NodeData = { name, kind: "node", run, options: orProblems(reader, options) }
     return this.#with({ nodes: [...this.#data.nodes, node] })
   }
@@ -260,6 +266,23 @@ export const compiledOf = (graph: object): Compiled => Graph.compiledOf(graph)!
 const keysOf = (circuits: Compiled["circuits"]): ReadonlySet<string> =>
   new Set([...circuits.values()].flatMap((keys) => [...keys]))
 
+/** A run whose events are handed out. That it waits for somebody is its last event, and no failure. */
+const streamed = (
+  run: (emit: (event: GraphEvent.Any) => void) => Effect.Effect<State, unknown>
+): Stream.Stream<GraphEvent.Any, unknown> =>
+  Stream.callback<GraphEvent.Any, unknown>((queue) =>
+    Effect.matchCauseEffect(
+      run((event) => {
+        Queue.offerUnsafe(queue, event)
+      }),
+      {
+        onFailure: (cause) =>
+          Cause.squash(cause) instanceof GraphSuspended ? Queue.end(queue) : Queue.failCause(queue, cause),
+        onSuccess: () => Queue.end(queue)
+      }
+    )
+  )
+
 class Graph implements Pipeable.Pipeable {
   static compiledOf(graph: object): Compiled | undefined {
     return #compiled in graph ? graph.#compiled : undefined
@@ -277,17 +300,13 @@ class Graph implements Pipeable.Pipeable {
     execute(this.#compiled, input, options, undefined)
 
   readonly stream = (input: unknown, options?: RunOptions): Stream.Stream<GraphEvent.Any, unknown> =>
-    Stream.callback<GraphEvent.Any, unknown>((queue) =>
-      Effect.matchCauseEffect(
-        execute(this.#compiled, input, options, (event) => {
-          Queue.offerUnsafe(queue, event)
-        }),
-        {
-          onFailure: (cause) => Queue.failCause(queue, cause),
-          onSuccess: () => Queue.end(queue)
-        }
-      )
-    )
+    streamed((emit) => execute(this.#compiled, input, options, emit))
+
+  readonly resume = (thread: string, options: ResumeOptions = {}): Effect.Effect<State, unknown> =>
+    resume(this.#compiled, thread, options, undefined)
+
+  readonly resumeStream = (thread: string, options: ResumeOptions = {}): Stream.Stream<GraphEvent.Any, unknown> =>
+    streamed((emit) => resume(this.#compiled, thread, options, emit))
 
   readonly resetCircuit = (branch?: string): Effect.Effect<void> =>
     Effect.contextWith((context) => {

@@ -15,8 +15,11 @@ import type * as GraphEvent from "../GraphEvent.ts"
 import type * as GraphMetrics from "../GraphMetrics.ts"
 import type { NodeContext } from "../NodeContext.ts"
 import type * as ParallelConfig from "../ParallelConfig.ts"
+import type * as RunState from "../RunState.ts"
 import type { Callbacks } from "./callbacks.ts"
+import type { Codecs } from "./codecs.ts"
 import type { NodeFunction, Plan, PlanEdge, PlanNode, Position, State } from "./plan.ts"
+import type { Session } from "./session.ts"
 import type { Flow, Join, Mapped, NodeCall } from "./work.ts"
 
 /** One `invoke` or `stream`: what all its lines share. */
@@ -45,6 +48,11 @@ export interface Run {
   readonly useCircuit: (branch: string, key: string) => void
   /** Absent for a run of its own; else the node that this run is. */
   readonly inside: Inside | undefined
+  /** Its saving, and its waiting for somebody: one for a run and the graphs inside it. */
+  readonly session: Session
+  readonly codecs: Codecs
+  /** Puts a line where it stood when it was saved. */
+  readonly restore: (line: Line, saved: RunState.LineState) => void
   /** What runs a graph as a node. */
   readonly subgraph: (line: Line, node: PlanNode) => NodeFunction
   /** The interpreter of a line, passed in because lines launch flows and flows are lines. */
@@ -109,6 +117,8 @@ export class Line {
 
   state: State
   position: Position
+  /** Whether the node at `position` is to be run, runs, was completed, or has launched its flows too. */
+  phase: "before" | "entered" | "after" | "launched" = "before"
   steps = 0
   /** The node in execution, if any. */
   running: PlanNode | undefined = undefined
@@ -121,6 +131,24 @@ export class Line {
   runningSpan: Tracer.Span | undefined = undefined
   /** Launched and not yet joined. */
   open: ReadonlyArray<Join> = noJoins
+  /** What its fan-in joins while that runs. */
+  joining: Join | undefined = undefined
+  /** Questions that its node asks, until that has stopped. */
+  asking: Array<RunState.Pending> | undefined = undefined
+  /** What it waits for, parked. */
+  pending: ReadonlyArray<RunState.Pending> | undefined = undefined
+  /** Whether it has been resumed from the point before its node. */
+  passed = false
+  /** Answers to its node: those that it took, as JSON, and those that a resume brings. */
+  answers: Map<string, RunState.LineState["state"]> | undefined = undefined
+  offered: Map<string, unknown> | undefined = undefined
+  /** Monotonic ms: when the line, or all that it waits for, was parked. */
+  stoppedAt: number | undefined = undefined
+  /** Of a saved run, to be continued: the attempts of its node, and the graph that its node is. */
+  resumedCall: RunState.LineState["call"] = undefined
+  resumedInner: RunState.LineState | undefined = undefined
+  /** Starts what was open when the line was saved. */
+  begin: (() => void) | undefined = undefined
   /** Keys that its nodes set, where the fan-in that joins it merges them. */
   written: Set<string> | undefined = undefined
   /** Counts visits from the second step on: most flows have one step only. */

@@ -17,11 +17,14 @@ export interface CompileInput {
   readonly parallel?: ParallelConfig.Input | undefined
   readonly maxSteps?: number | "unbounded" | undefined
   readonly callbacks?: FlowCallbacks.Given<unknown, CallbackError> | undefined
+  readonly suspendBefore?: ReadonlyArray<string> | undefined
+  readonly suspendAfter?: ReadonlyArray<string> | undefined
 }
 
 /** What stays the same while a graph is built. */
 export interface Making {
   readonly make: Compiled["make"]
+  readonly codecs: Compiled["codecs"]
   readonly keys: Plan["keys"]
   readonly config: ParallelConfig.ParallelConfig
   readonly isProgress: Plan["isProgress"]
@@ -32,7 +35,7 @@ const defaultMaxSteps = 1000
 
 export const compile = (
   data: BuilderData,
-  { config: base, isProgress, keys, make, reducers }: Making,
+  { codecs, config: base, isProgress, keys, make, reducers }: Making,
   options: CompileInput
 ): Result.Result<Compiled, GraphValidationError> => {
   const invalid: Array<GraphProblem> = []
@@ -46,9 +49,13 @@ export const compile = (
   }
 
   const reader = new OptionReader("compile")
-  reader.known("", options, ["parallel", "maxSteps", "callbacks"])
+  reader.known("", options, ["parallel", "maxSteps", "callbacks", "suspendBefore", "suspendAfter"])
   const maxSteps = options.maxSteps === "unbounded" ? Infinity : reader.integer("maxSteps", options.maxSteps, 1)
   const callbacks = FlowCallbacks.fromGiven(options.callbacks, reader)
+  const stops = {
+    before: namesIn(data, options.suspendBefore, "suspendBefore", reader),
+    after: namesIn(data, options.suspendAfter, "suspendAfter", reader)
+  }
   for (const error of reader.problems) invalid.push({ code: "InvalidConfig", nodes: [], message: error.message })
   const config = ParallelConfig.merge(
     base,
@@ -68,7 +75,7 @@ export const compile = (
   }
   // Configs of edges that cannot be linked are read all the same, for their problems.
   const read = new Map(data.parallels.map((edge) => [edge, configOf(edge)]))
-  const linked = link(data, (edge) => read.get(edge)!)
+  const linked = link(data, stops, (edge) => read.get(edge)!)
   const { circuits, problems } = validate(data, linked, sameCircuit)
   if (problems.length + invalid.length > 0) {
     return Result.fail(new GraphValidationError({ graph: data.name, problems: [...problems, ...invalid] }))
@@ -85,11 +92,25 @@ export const compile = (
       resolved: ParallelConfig.resolve(config)
     },
     make,
+    codecs,
     callbacks,
     registry: CircuitBreakerRegistry.makeUnsafe(),
     circuits,
     metrics: new GraphMetrics.OfGraph(data.name)
   })
+}
+
+const namesIn = (data: BuilderData, given: unknown, field: string, reader: OptionReader): ReadonlySet<string> => {
+  if (given === undefined) return new Set()
+  if (!Array.isArray(given)) {
+    reader.reject(field, given, "a list of node names")
+    return new Set()
+  }
+  const known = new Set(data.nodes.map(({ name }) => name))
+  for (const name of given) {
+    if (!known.has(name)) reader.reject(field, name, `names of nodes: ${[...known].join(", ")}`)
+  }
+  return new Set(given)
 }
 
 const sameCircuit = (a: PlanEdge, b: PlanEdge): boolean => {

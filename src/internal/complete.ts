@@ -3,7 +3,7 @@
  */
 import * as Completion from "../Completion.ts"
 import type { Line } from "./cells.ts"
-import { startDeadline } from "./time.ts"
+import { monotonicMs, startDeadline } from "./time.ts"
 import type { Join } from "./work.ts"
 
 const countsOf = (join: Join): Completion.Counts => {
@@ -25,10 +25,12 @@ export const check = (owner: Line, join: Join): void => {
 }
 
 /** Starts the time of a rule with the first flow. */
-export const startTime = (owner: Line, join: Join): void => {
+export const startTime = (owner: Line, join: Join, startedAt: number): void => {
+  join.startedAt = startedAt
   const withinMs = join.fanIn.completion?.withinMs ?? Infinity
-  if (withinMs === Infinity) return
-  join.cancelTimer = startDeadline(owner.context, owner.run.clock, withinMs, () => {
+  if (withinMs === Infinity || join.completed !== undefined) return
+  const left = Math.max(0, startedAt + withinMs - monotonicMs(owner.run.clock))
+  join.cancelTimer = startDeadline(owner.context, owner.run.clock, left, () => {
     if (join.completed === undefined && !owner.ended) complete(owner, join, "within")
   })
 }

@@ -7,10 +7,11 @@ import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Exit from "effect/Exit"
 import type { Transition } from "../CircuitBreakerRegistry.ts"
-import type { CircuitOpenError, LimitExceededError } from "../GraphError.ts"
+import type { CircuitOpenError, GraphSuspended, LimitExceededError } from "../GraphError.ts"
 import type * as GraphEvent from "../GraphEvent.ts"
 import * as GraphMetrics from "../GraphMetrics.ts"
 import type { Any as AnyResult } from "../ParallelFlowResult.ts"
+import type { Pending } from "../RunState.ts"
 import type { Line, Run } from "./cells.ts"
 import { errorMessage, errorType, primaryError } from "./describe.ts"
 import type { PlanNode, State } from "./plan.ts"
@@ -35,25 +36,39 @@ export const graphCompleted = (run: Run, state: State): void => {
   if (run.inside === undefined) run.emit?.({ _tag: "GraphCompleted", ...base(run), state })
 }
 
+export const graphSuspended = (
+  run: Run,
+  { checkpointId, pending, state }: Pick<GraphSuspended, "checkpointId" | "pending" | "state">
+): void =>
+  run.emit?.({
+    _tag: "GraphSuspended",
+    ...base(run),
+    ...(checkpointId === undefined ? {} : { checkpointId }),
+    pending,
+    state: state as State
+  })
+
+export const checkpointSaved = (run: Run, id: string): void => run.emit?.({ _tag: "CheckpointSaved", ...base(run), id })
+
 export const graphFailed = (run: Run, cause: Cause.Cause<unknown>): void => {
   if (run.inside === undefined) run.emit?.({ _tag: "GraphFailed", ...base(run), ...withError(cause) })
 }
 
-const pathOf = ({ inside }: Run, node: PlanNode): string =>
-  inside === undefined ? node.name : `${inside.nodes}${node.name}`
+/** A node as everybody outside of its own graph names it. */
+export const pathOf = ({ inside }: Run, name: string): string => inside === undefined ? name : `${inside.nodes}${name}`
 
 const onNode = ({ attempt, flow, run }: Line, node: PlanNode) => {
   const { inside } = run
-  const at = { ...base(run), node: pathOf(run, node) }
+  const at = { ...base(run), node: pathOf(run, node.name) }
   if (flow !== undefined) {
     return {
       ...at,
       branch: branchOf(flow),
-      fanIn: pathOf(run, node.kind === "fanIn" ? node : flow.edge.fanIn),
+      fanIn: pathOf(run, (node.kind === "fanIn" ? node : flow.edge.fanIn).name),
       attempt
     }
   }
-  const own = node.kind === "fanIn" ? { ...at, fanIn: pathOf(run, node) } : at
+  const own = node.kind === "fanIn" ? { ...at, fanIn: pathOf(run, node.name) } : at
   if (inside?.branch === undefined) return own
   return { fanIn: inside.fanIn!, ...own, branch: inside.branch, attempt: inside.attempt! }
 }
@@ -97,7 +112,7 @@ export const nodeProgress = (line: Line, node: PlanNode, value: unknown): void =
 const onFlow = (flow: Flow) => ({
   ...base(flow.run),
   branch: branchOf(flow),
-  fanIn: pathOf(flow.run, flow.edge.fanIn)
+  fanIn: pathOf(flow.run, flow.edge.fanIn.name)
 })
 
 const onWork = (work: Work): GraphEvent.OfWork =>
@@ -126,6 +141,17 @@ export const flowCompleted = (flow: Flow, result: AnyResult): void => {
     endSpan(run, span, result.success ? Exit.void : Exit.failCause(result.cause))
   }
   run.emit?.({ _tag: "FlowCompleted", ...onFlow(flow), result })
+}
+
+/** The flow waits for somebody; it starts again when the run is resumed. */
+export const flowSuspended = (flow: Flow, pending: ReadonlyArray<Pending>): void => {
+  const { run, span } = flow
+  if (flow.started) run.metrics.suspended(run.context)
+  if (span !== undefined) {
+    span.attribute("flow.outcome", "Suspended")
+    endSpan(run, span, Exit.void)
+  }
+  run.emit?.({ _tag: "FlowSuspended", ...onFlow(flow), pending })
 }
 
 export const rejected = (work: Work, { circuitState: state, key, retryAfter }: CircuitOpenError): void => {

@@ -1,12 +1,14 @@
 /**
  * Step 4: what a node launches. `State, PlanEdge[] -> Flow[]`, in declared order.
  */
+import type * as RunState from "../RunState.ts"
 import { interrupted, type Line } from "./cells.ts"
 import { startTime } from "./complete.ts"
 import { start } from "./flow.ts"
 import { Places } from "./places.ts"
-import type { PlanNode } from "./plan.ts"
+import type { PlanEdge, PlanNode } from "./plan.ts"
 import { MapProducer } from "./produce.ts"
+import { monotonicMs } from "./time.ts"
 import { Flow, Join, type Mapped } from "./work.ts"
 
 export const launch = (line: Line, node: PlanNode): void => {
@@ -22,17 +24,31 @@ export const launch = (line: Line, node: PlanNode): void => {
     const own = places?.get(fanIn)
     // Results are in the order of launch, then declaration, then item.
     const rank = line.steps * 1_000_000 + i
-    if (join.launches++ === 0) startTime(line, join)
+    if (join.launches++ === 0) startTime(line, join, monotonicMs(line.run.clock))
     if (map === undefined) {
       flows.push(enlist(new Flow(line, edge, line.run.configOf(edge), join, own, launched, rank, undefined)))
       continue
     }
-    const flowOf = (mapped: Mapped, config: Flow["config"]): Flow =>
-      enlist(new Flow(line, edge, config, join, own, launched, rank, mapped))
-    producers.push(new MapProducer({ line, node, edge, map, join, places: own, flowOf }))
+    producers.push(producerOf(line, node, edge, join, own, launched, rank))
   }
   for (const flow of flows) start(flow)
   for (const producer of producers) producer.begin()
+}
+
+/** What launches the flows of a map. */
+export const producerOf = (
+  line: Line,
+  node: PlanNode,
+  edge: PlanEdge,
+  join: Join,
+  places: Places | undefined,
+  launch: string,
+  rank: number,
+  resumed?: RunState.MapState
+): MapProducer => {
+  const flowOf = (mapped: Mapped, config: Flow["config"]): Flow =>
+    enlist(new Flow(line, edge, config, join, places, launch, rank, mapped))
+  return new MapProducer({ line, node, edge, map: edge.map!, join, places, launch, rank, flowOf }, resumed)
 }
 
 const enlist = (flow: Flow): Flow => {
@@ -53,7 +69,7 @@ const joinOf = (line: Line, fanIn: PlanNode): Join => {
 }
 
 /** The smallest `concurrency` among the edges of one fan-out counts. */
-const placesOf = (line: Line, node: PlanNode): Map<PlanNode, Places> | undefined => {
+export const placesOf = (line: Line, node: PlanNode): Map<PlanNode, Places> | undefined => {
   let sizes: Map<PlanNode, number> | undefined
   for (const edge of node.launches) {
     const { concurrency } = line.run.configOf(edge)

@@ -20,6 +20,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { asExecuted, attempt, attemptEnded, drained, drainThen, execute } from "./attempts.ts"
 import type { End, Line } from "./cells.ts"
+import * as Emit from "./emit.ts"
 import { isIdle, resultOf, settle } from "./settle.ts"
 import { flowSpan, within } from "./span.ts"
 import { withCircuit } from "./withCircuit.ts"
@@ -32,6 +33,8 @@ import type { Flow, Outcome, Work } from "./work.ts"
 /** Starts a flow; it settles by itself. */
 export const start = (flow: Flow): void => {
   flow.span = flowSpan(flow)
+  // It had begun before its run was saved.
+  if (flow.started) Emit.flowStarted(flow)
   if (flow.cancelled !== undefined) return capture(flow, { _tag: "Cancelled" })
   flow.context = within(flow.owner.context, flow.span)
   const { circuitBreaker, limit, retry } = flow.config

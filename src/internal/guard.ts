@@ -6,6 +6,7 @@
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { cut } from "./attempt.ts"
+import { restoreAttempts } from "./attempts.ts"
 import { interrupted, type Line } from "./cells.ts"
 import { outcomeOf, withAttempts } from "./flow.ts"
 import type { NodeFunction, PlanNode } from "./plan.ts"
@@ -21,6 +22,12 @@ export const guard = (line: Line, node: PlanNode, { config, ownGrace }: Policy):
     const call = new NodeCall(line, node, ownGrace ? config : { ...config, graceMs })
     call.span = line.runningSpan
     call.context = within(line.context, line.runningSpan)
+    const { resumedCall } = line
+    line.resumedCall = undefined
+    if (resumedCall !== undefined) {
+      restoreAttempts(call, resumedCall)
+      call.resumed = { attemptMs: resumedCall.attemptMs, waitMs: resumedCall.waitMs }
+    }
     line.inner = call
     let onEnded = (exit: Exit.Exit<unknown, unknown>): void => resume(exit)
     let hasEnded = false

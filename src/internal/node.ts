@@ -27,6 +27,9 @@ export const mappedOf = (flow: Flow | undefined): Mapped | undefined => {
 
 /** What a node or condition is told. A plain object, but for what is built when asked for. */
 class Ctx implements NodeContext<unknown, unknown> {
+  static lineOf(ctx: object): Line | undefined {
+    return #line in ctx ? ctx.#line : undefined
+  }
   readonly graph: string
   readonly node: string
   readonly runId: string
@@ -73,6 +76,9 @@ class FanInCtx extends Ctx {
     this.completion = completionOf(join, node.completion)
   }
 }
+
+/** The line that a node was told to be on. */
+export const lineOf = (ctx: object): Line | undefined => Ctx.lineOf(ctx)
 
 const progress = (line: Line, node: PlanNode, value: unknown): Effect.Effect<void> => {
   const { emit, plan } = line.run

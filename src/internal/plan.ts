@@ -2,6 +2,7 @@
  * Step 1: what the builder collected, and the immutable plan that a run follows.
  */
 import * as Result from "effect/Result"
+import type * as Schema from "effect/Schema"
 import type * as Completion from "../Completion.ts"
 import type { InvalidConfigError } from "../GraphError.ts"
 import * as ParallelConfig from "../ParallelConfig.ts"
@@ -50,6 +51,8 @@ export interface NodeOptions {
   readonly completion?: Completion.Resolved | undefined
   readonly policy?: ParallelConfig.ParallelConfig | undefined
   readonly fallback?: FallbackData | undefined
+  /** Of the items of the maps whose flows it is in. */
+  readonly item?: Schema.Constraint | undefined
 }
 
 /** The name of a node, or an update. */
@@ -107,6 +110,9 @@ export interface PlanNode {
   /** Stands around every execution of the node. Without a grace of its own it has the run's. */
   readonly policy: { readonly config: ParallelConfig.Resolved; readonly ownGrace: boolean } | undefined
   readonly fallback: Fallback | undefined
+  readonly item: Schema.Constraint | undefined
+  /** Whether every line stops before it, and after it, until the run is resumed. */
+  readonly stops: { readonly before: boolean; readonly after: boolean }
   readonly way: WayOut
   readonly launches: ReadonlyArray<PlanEdge>
 }
@@ -161,6 +167,7 @@ type Linked<A> = { -readonly [K in keyof A]: A[K] }
 /** Links builder data that has no problems. Edges to names that do not exist are left out: `validate` reports them. */
 export const link = (
   data: BuilderData,
+  stops: { readonly before: ReadonlySet<string>; readonly after: ReadonlySet<string> },
   configOf: (edge: ParallelData) => Pick<PlanEdge, "config" | "resolved">
 ): { readonly start: PlanNode; readonly nodes: ReadonlyMap<string, PlanNode> } => {
   const nodes = new Map<string, Linked<PlanNode>>()
@@ -172,18 +179,22 @@ export const link = (
     completion: undefined,
     policy: undefined,
     fallback: undefined,
+    item: undefined,
+    stops: { before: false, after: false },
     way: { _tag: "None" },
     launches: []
   }
   for (const node of data.nodes) {
     if (nodes.has(node.name)) continue
-    const { completion, policy } = Result.getOrElse(node.options, (): NodeOptions => ({}))
+    const { completion, item, policy } = Result.getOrElse(node.options, (): NodeOptions => ({}))
     nodes.set(node.name, {
       index: nodes.size,
       ...node,
       completion,
       policy: policy && { config: ParallelConfig.resolve(policy), ownGrace: policy.graceMs !== undefined },
       fallback: undefined,
+      item,
+      stops: { before: stops.before.has(node.name), after: stops.after.has(node.name) },
       way: { _tag: "None" },
       launches: []
     })

@@ -9,6 +9,7 @@ import type * as Fiber from "effect/Fiber"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import { DuplicateKeyError } from "../GraphError.ts"
+import type * as RunState from "../RunState.ts"
 import type { Line } from "./cells.ts"
 import { start } from "./flow.ts"
 import { call, contextOf } from "./node.ts"
@@ -28,6 +29,8 @@ interface Around {
   readonly map: MapData
   readonly join: Join
   readonly places: Places | undefined
+  readonly launch: string
+  readonly rank: number
   readonly flowOf: (mapped: Mapped, config: Flow["config"]) => Flow
 }
 
@@ -36,6 +39,11 @@ export class MapProducer implements Producer {
   readonly #keys = new Set<string>()
   #fiber: Fiber.Fiber<unknown, unknown> | undefined
   #items: Iterator<unknown> | undefined
+  /** The items as a list, if they came as one; the first of them has this index. */
+  #list: ReadonlyArray<unknown> | undefined
+  #listFrom = 0
+  /** Of a saved run: so many have been launched before. */
+  readonly #resumed: RunState.MapState | undefined
   #index = 0
   /** An item that waits for its place. */
   #waiting = false
@@ -43,14 +51,26 @@ export class MapProducer implements Producer {
   #stopped = false
   #left = false
 
-  constructor(around: Around) {
+  constructor(around: Around, resumed?: RunState.MapState) {
     this.#around = around
+    this.#resumed = resumed
+    if (resumed !== undefined) {
+      this.#index = this.#listFrom = resumed.index
+      const { edge, join, launch, map } = around
+      for (const { edge: other, launch: of, mapped } of join.flows) {
+        if (map.key !== undefined && other === edge && of === launch && mapped !== undefined) this.#keys.add(mapped.key)
+      }
+    }
     around.join.producers.add(this)
     around.join.pending++
   }
 
   begin(): void {
-    const { line, map, node } = this.#around
+    const { edge, line, map, node } = this.#around
+    if (this.#resumed?.items !== undefined) {
+      const { decode } = line.run.codecs.item(edge)
+      return this.#take(this.#resumed.items.map((item) => decode(item, "item")))
+    }
     const returned = call(line, line.context, contextOf(line, node), map.items)
     if (Exit.isExit(returned)) return this.#arrived(returned)
     this.#watch(returned, (exit) => this.#arrived(exit))
@@ -76,8 +96,35 @@ export class MapProducer implements Producer {
       const repeated = this.#repeated(items)
       if (repeated !== undefined) return this.#fail(repeated)
     }
-    this.#items = (items as Iterable<unknown>)[Symbol.iterator]()
+    this.#take(items as Iterable<unknown>, this.#resumed?.index)
+  }
+
+  /** `skip`: so many of them have been launched before. */
+  #take(items: Iterable<unknown>, skip = 0): void {
+    const iterator = items[Symbol.iterator]()
+    this.#items = iterator
+    if (Array.isArray(items)) {
+      this.#list = items
+      this.#listFrom = this.#index - skip
+    }
+    try {
+      for (let i = 0; i < skip && iterator.next().done !== true; i++);
+    } catch (defect) {
+      return this.#fail(Cause.die(defect))
+    }
     this.#pump()
+  }
+
+  capture(): RunState.MapState {
+    const { edge, launch, line, rank } = this.#around
+    const { encode } = line.run.codecs.item(edge)
+    const items = this.#list === undefined
+      ? this.#resumed?.items
+      : this.#list.slice(this.#index - this.#listFrom).map((item, i) =>
+        encode(item, `item ${this.#index + i} of ${this.#name}`)
+      )
+    const saved = { from: edge.from, name: edge.name, launch, rank, index: this.#index }
+    return items === undefined ? saved : { ...saved, items }
   }
 
   /** A list is refused as a whole. */
@@ -128,7 +175,7 @@ export class MapProducer implements Producer {
   /** A stream is pulled when the item before has its place. */
   #read(items: Stream.Stream<unknown, unknown, unknown>): void {
     const each = Stream.runForEach(
-      items as Stream.Stream<unknown, unknown>,
+      Stream.drop(items as Stream.Stream<unknown, unknown>, this.#resumed?.index ?? 0),
       (item) =>
         Effect.callback<void>((resume) => {
           this.#offer(item, () => resume(Effect.void))

@@ -10,21 +10,35 @@ import type * as Fiber from "effect/Fiber"
 import * as Random from "effect/Random"
 import * as References from "effect/References"
 import * as Result from "effect/Result"
-import * as SchemaIssue from "effect/SchemaIssue"
+import type * as SchemaIssue from "effect/SchemaIssue"
 import * as CircuitBreakerRegistry from "../CircuitBreakerRegistry.ts"
 import * as FlowCallbacks from "../FlowCallbacks.ts"
-import { type CallbackError, type InvalidConfigError, InvalidInputError } from "../GraphError.ts"
+import {
+  type CallbackError,
+  type CheckpointError,
+  GraphSuspended,
+  type InvalidConfigError,
+  InvalidInputError,
+  type InvalidUpdateError
+} from "../GraphError.ts"
 import type * as GraphEvent from "../GraphEvent.ts"
 import type * as GraphMetrics from "../GraphMetrics.ts"
 import * as ParallelConfig from "../ParallelConfig.ts"
+import type * as RunState from "../RunState.ts"
 import { cut, cutJoin, drain, supervise } from "./attempt.ts"
 import { Callbacks } from "./callbacks.ts"
 import { type End, type Inside, interrupted, Line, type Run } from "./cells.ts"
+import type { Codecs } from "./codecs.ts"
 import * as Emit from "./emit.ts"
+import { firstIssue } from "./issue.ts"
 import { mappedOf } from "./node.ts"
 import { OptionReader } from "./option.ts"
 import { noteCircuit, type Plan, type PlanEdge, type State } from "./plan.ts"
+import { restoreLine } from "./restore.ts"
+import { type Durability, type Kept, Saver } from "./saver.ts"
+import { Session } from "./session.ts"
 import { endSpan, runSpan, within } from "./span.ts"
+import { beginning, fingerprintOf, type Found, found, holding, match, type Patch, patched } from "./thread.ts"
 import { walk } from "./walk.ts"
 import { branchOf } from "./work.ts"
 
@@ -33,6 +47,7 @@ export interface Compiled {
   readonly plan: Plan
   /** The state schema's constructor. */
   readonly make: (input: unknown) => Effect.Effect<State, SchemaIssue.Issue>
+  readonly codecs: Codecs
   readonly callbacks: ReadonlyArray<FlowCallbacks.FlowCallbacks<unknown, CallbackError>>
   /** Used when the context holds no registry. */
   readonly registry: CircuitBreakerRegistry.Service
@@ -42,9 +57,19 @@ export interface Compiled {
 }
 
 export interface RunOptions {
+  readonly thread?: string | undefined
+  readonly durability?: Durability | undefined
   readonly runId?: string | undefined
   readonly parallel?: ParallelConfig.Input | undefined
   readonly callbacks?: FlowCallbacks.Given<unknown, CallbackError> | undefined
+}
+
+/** Of a resume. */
+export interface ResumeOptions extends Omit<RunOptions, "thread" | "runId"> {
+  readonly answers?: Readonly<Record<string, unknown>> | undefined
+  readonly update?: Patch | undefined
+  readonly checkpointId?: string | undefined
+  readonly takeOver?: boolean | undefined
 }
 
 type Emitter = ((event: GraphEvent.Any) => void) | undefined
@@ -55,11 +80,68 @@ export const execute = (
   options: RunOptions | undefined,
   emit: Emitter
 ): Effect.Effect<State, unknown> =>
+  Effect.flatMap(prepare(compiled, input, options), ([state, runId, configs]) => {
+    const start = (kept?: Kept): Effect.Effect<State, unknown> =>
+      Effect.withFiber((fiber) => begin(makeRun(compiled, fiber, runId, configs, emit, { kept }), { state }))
+    const { thread } = options ?? {}
+    if (thread === undefined) return start()
+    return holding(compiled.plan.name, thread, false, (held) =>
+      Effect.andThen(
+        beginning(compiled.plan.name, held),
+        start({ held, durability: options?.durability ?? "step", parent: undefined })
+      ))
+  })
+
+/** The same run, from where it was saved. */
+export const resume = (
+  compiled: Compiled,
+  thread: string,
+  options: ResumeOptions,
+  emit: Emitter
+): Effect.Effect<State, unknown> =>
   Effect.flatMap(
-    prepare(compiled, input, options),
-    ([state, runId, configs]) =>
-      Effect.withFiber((fiber) => begin(makeRun(compiled, fiber, runId, configs, emit), state))
+    configsOf(compiled.plan, options, resumeOptions),
+    (configs) =>
+      holding(compiled.plan.name, thread, options.takeOver === true, (held) =>
+        Effect.flatMap(found(compiled, held, options.checkpointId), (found) =>
+          Effect.flatMap(
+            Effect.all([
+              changed(compiled, thread, found, options),
+              found.isFork ? newRunId : Effect.succeed(found.saved.runId)
+            ]),
+            ([{ answers, saved }, runId]) =>
+              Effect.withFiber<State, unknown>((fiber) => {
+                const kept: Kept = {
+                  held,
+                  durability: options.durability ?? "step",
+                  parent: found.isFork ? found.id : undefined
+                }
+                const run = makeRun(compiled, fiber, runId, configs, emit, { kept })
+                run.session.offer(answers)
+                const state = compiled.codecs.decodeState(saved.main.state, "main.state")
+                return begin(run, { state, saved: saved.main })
+              })
+          )))
   )
+
+/** With what the caller changes: answers and an update, all of it good or none of it made. */
+const changed = (
+  compiled: Compiled,
+  thread: string,
+  { saved }: Found,
+  { answers = {}, update }: ResumeOptions
+): Effect.Effect<
+  { readonly saved: RunState.RunState; readonly answers: ReadonlyArray<readonly [RunState.Pending, unknown]> },
+  CheckpointError | InvalidUpdateError
+> =>
+  Effect.fromResult(
+    Result.flatMap(update === undefined ? Result.succeed(saved) : patched(compiled, saved, update), (saved) =>
+      Result.map(match(compiled.plan.name, thread, saved, answers), (answers) => ({ saved, answers })))
+  )
+
+const durabilities: ReadonlyArray<unknown> = ["step", "async", "exit"]
+const runOptions = ["thread", "durability", "runId", "parallel", "callbacks"]
+const resumeOptions = ["durability", "parallel", "callbacks", "answers", "update", "checkpointId", "takeOver"]
 
 /** Everything that can be refused, before any node runs. */
 const prepare = (
@@ -78,14 +160,8 @@ const prepare = (
 
 const checked = ({ make, plan }: Compiled, input: unknown): Effect.Effect<State, InvalidInputError> =>
   Effect.mapError(Effect.suspend(() => make(input)), (issue) => {
-    const first = SchemaIssue.makeFormatterStandardSchemaV1()(issue).issues[0]
-    const keys = (first?.path ?? []).map((segment) => typeof segment === "object" ? segment.key : segment)
-    const path = keys.reduce<string>(
-      (path, key) => typeof key === "number" ? `${path}[${key}]` : path === "" ? String(key) : `${path}.${String(key)}`,
-      ""
-    )
-    const where = path === "" ? "" : ` at ${path}`
-    return new InvalidInputError({ graph: plan.name, path, issue: `${first?.message ?? String(issue)}${where}` })
+    const { message, path } = firstIssue(issue)
+    return new InvalidInputError({ graph: plan.name, path, issue: path === "" ? message : `${message} at ${path}` })
   })
 
 const newRunId = Effect.map(Effect.all([Random.nextInt, Random.nextInt]), ([a, b]) => hex(a) + hex(b))
@@ -99,11 +175,15 @@ interface Configs {
   readonly configOfItem: Run["configOfItem"]
 }
 
-const configsOf = (plan: Plan, options: RunOptions | undefined): Effect.Effect<Configs, InvalidConfigError> =>
+const configsOf = (
+  plan: Plan,
+  options: RunOptions | undefined,
+  known: ReadonlyArray<string> = runOptions
+): Effect.Effect<Configs, InvalidConfigError> =>
   Effect.withFiber((fiber) => {
     const reader = new OptionReader(`run of graph "${plan.name}"`)
     const watching = FlowCallbacks.fromGiven(options?.callbacks, reader)
-    if (options !== undefined) reader.known("", options, ["runId", "parallel", "callbacks"])
+    if (options !== undefined) checkOptions(reader, options, known)
     if (reader.problems[0] !== undefined) return Effect.fail(reader.problems[0])
     const given = options?.parallel
     const layer = fiber.getRef(ParallelConfig.CurrentConfig)
@@ -136,6 +216,23 @@ const configsOf = (plan: Plan, options: RunOptions | undefined): Effect.Effect<C
       configOfItem: itemConfigs(below, override)
     })
   })
+
+const checkOptions = (reader: OptionReader, options: RunOptions, known: ReadonlyArray<string>): void => {
+  reader.known("", options, known)
+  const { durability, thread } = options as { readonly [K in keyof RunOptions]: unknown }
+  const { answers, checkpointId, takeOver } = options as { readonly [K in keyof ResumeOptions]: unknown }
+  if (thread !== undefined && typeof thread !== "string") reader.reject("thread", thread, "a string")
+  if (durability !== undefined && !durabilities.includes(durability)) {
+    reader.reject("durability", durability, `"step", "async" or "exit"`)
+  }
+  if (checkpointId !== undefined && typeof checkpointId !== "string") {
+    reader.reject("checkpointId", checkpointId, "a string")
+  }
+  if (answers !== undefined && (typeof answers !== "object" || answers === null || Array.isArray(answers))) {
+    reader.reject("answers", answers, "an object of answers by the names of their questions")
+  }
+  reader.boolean("takeOver", takeOver)
+}
 
 /** What an item says of its flow counts more than what its edge says. */
 const itemConfigs = (
@@ -170,11 +267,25 @@ const subgraph: Run["subgraph"] = (line, node) => (state) => {
   const listener = run.emit && ((event: GraphEvent.Any): void => {
     if (!line.muted) run.emit?.(event)
   })
+  // It goes on where it was when the run around it was saved.
+  const owner = line.call?.owner ?? line
+  const saved = owner.resumedInner
+  owner.resumedInner = undefined
+  const prepared = Effect.suspend(() =>
+    saved === undefined
+      ? Effect.map(prepare(compiled, input(state), { runId: run.runId }), ([state, _, configs]) =>
+        [state, configs] as const)
+      : Effect.map(
+        configsOf(compiled.plan, undefined),
+        (configs) =>
+          [compiled.codecs.decodeState(saved.state, "inner.state"), configs] as const
+      )
+  )
   const result = Effect.flatMap(
-    Effect.suspend(() => prepare(compiled, input(state), { runId: run.runId })),
-    ([initial, runId, configs]) =>
+    prepared,
+    ([state, configs]) =>
       Effect.withFiber<State, unknown>((fiber) =>
-        begin(makeRun(compiled, fiber, runId, configs, listener, inside), initial)
+        begin(makeRun(compiled, fiber, run.runId, configs, listener, { inside }), { state, saved })
       )
   )
   return Effect.map(result, (result) => output(result, state))
@@ -186,7 +297,7 @@ const makeRun = (
   runId: string,
   { watching, ...configs }: Configs,
   listener: Emitter,
-  inside?: Inside
+  { inside, kept }: { readonly inside?: Inside; readonly kept?: Kept | undefined }
 ): Run => {
   const { plan } = compiled
   const clock = fiber.getRef(Clock.Clock)
@@ -194,10 +305,14 @@ const makeRun = (
   // Callbacks of layers hear of a graph that is a node through the run that it is a node of.
   const layered = inside === undefined ? Context.get(context, FlowCallbacks.CurrentCallbacks) : []
   const callbacks = watchers(layered, [...compiled.callbacks, ...watching], { graph: plan.name, runId, clock, context })
+  const session = inside === undefined ? new Session(kept) : inside.line.run.session
   return {
     plan,
     runId,
-    thread: undefined,
+    thread: inside === undefined ? kept?.held.thread : inside.line.run.thread,
+    session,
+    codecs: compiled.codecs,
+    restore: restoreLine,
     clock,
     tracing: fiber.cache.tracerEnabled,
     registry: registryOf(compiled, context),
@@ -232,58 +347,127 @@ const both = (first: Emitter, second: Emitter): Emitter =>
     second(event)
   }
 
+/** Where a run begins: with its input, or where it was saved. */
+interface Place {
+  readonly state: State
+  readonly saved?: RunState.LineState | undefined
+}
+
 /** Runs the main line to its end. Interrupting it interrupts every flow, and waits for them as long as `grace` allows. */
-const begin = (run: Run, state: State): Effect.Effect<State, unknown> =>
+const begin = (run: Run, { saved, state }: Place): Effect.Effect<State, unknown> =>
   Effect.callback((resume) => {
     const span = runSpan(run)
     const main = new Line(run, undefined, 1, within(run.context, span), span, state, run.plan.start)
+    const { session } = run
     const caller = run.inside?.line
     if (caller !== undefined) caller.inner = { line: main }
     let stopped: End | undefined
     let finished: Exit.Exit<State, unknown> | undefined
     let onFinished: (exit: Exit.Exit<State, unknown>) => void = (exit) => resume(exit)
-    const finish = (end: End): void => {
-      if (caller !== undefined) caller.inner = undefined
-      finished = exitOf(stopped ?? end)
-      if (Exit.isSuccess(finished) && run.callbacks?.raised !== undefined) finished = Exit.fail(run.callbacks.raised)
-      endSpan(run, span, finished)
-      if (Exit.isSuccess(finished)) Emit.graphCompleted(run, finished.value)
-      else Emit.graphFailed(run, finished.cause)
-      onFinished(finished)
+    const finish = (exit: Exit.Exit<State, unknown>): void => {
+      if (finished !== undefined) return
+      finished = exit
+      endRun(run, span, exit)
+      onFinished(exit)
     }
+    const ended = (end: End): void => {
+      if (caller !== undefined) return finish(exitOf(stopped ?? end, run))
+      const exit = exitOf(stopped ?? end, run)
+      session.close(exit, run.config.graceMs, (error) => finish(error === undefined ? exit : Exit.fail(error)))
+    }
+    let begun = false
+    const start = (): void => {
+      if (begun) return
+      begun = true
+      supervise(main, undefined, (_line, end) =>
+        drain(main, run.config.graceMs, () =>
+          lastCalls(run, end, () => {
+            if (caller !== undefined) caller.inner = undefined
+            ended(end)
+          })))
+    }
+    if (caller === undefined) keep(run, main, start)
     Emit.graphStarted(run, state)
-    supervise(main, undefined, (_line, end) =>
-      drain(main, run.config.graceMs, () =>
-        lastCalls(run, end, () => finish(end))))
+    if (saved !== undefined) restoreLine(main, saved)
+    // Where it begins is saved before anything of it runs; what stops it meanwhile waits for its first turn.
+    main.onStack = caller === undefined && session.saver?.boundary(start) === true
+    if (!main.onStack) start()
     const stop = Effect.callback<void>((done) => {
       if (finished !== undefined) {
         return done(Effect.void)
       }
-      onFinished = () =>
-        done(Effect.void)
+      onFinished = () => done(Effect.void)
       stopped = interrupted("the run was interrupted")
       cut(main, stopped)
+      start()
       run.callbacks?.hurry(run.config.graceMs)
+      session.hurry(run.config.graceMs)
     })
     // In a turn of its own: a listener or a node can be what interrupts, in the middle of the engine's work.
     return Effect.andThen(Effect.yieldNow, stop)
   })
 
+const endRun = (run: Run, span: Line["span"], exit: Exit.Exit<State, unknown>): void => {
+  if (Exit.isSuccess(exit)) {
+    endSpan(run, span, exit)
+    return Emit.graphCompleted(run, exit.value)
+  }
+  const error = exit.cause.reasons[0]
+  const suspended = error !== undefined && Cause.isFailReason(error) && error.error instanceof GraphSuspended
+    ? error.error
+    : undefined
+  endSpan(run, span, suspended === undefined ? exit : Exit.void)
+  if (suspended === undefined || run.inside !== undefined) Emit.graphFailed(run, exit.cause)
+  else Emit.graphSuspended(run, suspended)
+}
+
+/** Tells the session of the run that it is the session of. */
+const keep = (run: Run, main: Line, start: () => void): void => {
+  const { session } = run
+  const { kept } = session
+  const fingerprint = kept === undefined ? "" : fingerprintOf(run.plan)
+  const saver = kept && new Saver({
+    ...kept,
+    graph: run.plan.name,
+    runId: run.runId,
+    clock: run.clock,
+    context: run.context,
+    body: () => JSON.stringify(session.capture()),
+    saved: (id) => Emit.checkpointSaved(run, id),
+    failed: (error) => session.fail(error)
+  })
+  session.begin({ main, start, saver, thread: run.thread, fingerprint, circuits: () => [] })
+}
+
 /** Waits for callbacks that have not been told all: after success as long as one call may take, else for `grace`. */
 const lastCalls = ({ callbacks, config }: Run, end: End, done: () => void): void => {
   if (callbacks === undefined) return done()
-  callbacks.drain(Exit.isSuccess(exitOf(end)) ? callbacks.limitMs : config.graceMs, done)
+  callbacks.drain(end._tag === "Exit" && Exit.isSuccess(end.exit) ? callbacks.limitMs : config.graceMs, done)
 }
 
-const exitOf = (end: End): Exit.Exit<State, unknown> => {
+const exitOf = (end: End, run: Run): Exit.Exit<State, unknown> => {
+  const { callbacks, inside, session: { suspended }, thread } = run
   switch (end._tag) {
     case "Exit":
-      return end.exit
+      return Exit.isSuccess(end.exit) && callbacks?.raised !== undefined ? Exit.fail(callbacks.raised) : end.exit
     case "FailFast":
       return Exit.fail(end.error)
     case "Failed":
       return Exit.failCause(end.cause)
     case "Interrupted":
+      if (inside === undefined && suspended?.by === end) {
+        const { checkpointId, pending, state } = suspended
+        return Exit.fail(
+          new GraphSuspended({
+            graph: run.plan.name,
+            ...thread === undefined ? {} : { thread },
+            ...checkpointId === undefined ? {} : { checkpointId },
+            pending,
+            state
+          })
+        )
+      }
+      return Exit.failCause(Cause.interrupt())
     case "Limit":
       return Exit.failCause(Cause.interrupt())
   }

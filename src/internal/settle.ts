@@ -185,14 +185,17 @@ export const settle = (flow: Flow, result: Any): void => {
   // Many results can wait for one join: they keep nothing of the work that led to them.
   flow.line = undefined
   flow.resume = undefined
-  const { join, owner } = flow
-  Emit.flowCompleted(flow, result)
+  const { join, owner, run: { session } } = flow
+  const waits = session.waitOf(flow)
+  if (waits === undefined) Emit.flowCompleted(flow, result)
+  else Emit.flowSuspended(flow, waits)
   join.pending--
   join.settled++
   if (result.success) join.successful++
   const byItself = join.completed === undefined || flow.cancelled === undefined
   if (!result.success && flow.config.failFast && !owner.ended && byItself) {
     const settled = join.flows.flatMap((other) => other !== flow && other.result !== undefined ? [other.result] : [])
+    flow.failedFast = true
     flow.run.cut(owner, {
       _tag: "FailFast",
       error: new FailFastError({
@@ -204,13 +207,15 @@ export const settle = (flow: Flow, result: Any): void => {
       })
     })
   }
-  progressed(owner, join)
+  const { saver } = session
+  if (saver === undefined || owner.ended || !saver.boundary(() => progressed(owner, join))) progressed(owner, join)
 }
 
 /** Tells the line, when nothing is left to wait for. */
 export const progressed = (owner: Line, join: Join): void => {
   if (owner.ended) return idle(owner)
   check(owner, join)
+  if (owner.run.session.parked > 0) owner.run.session.look()
   const { waiter } = join
   if (join.pending > 0 || waiter === undefined) return
   join.waiter = undefined

@@ -9,10 +9,12 @@ import type * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { RoutingError, StepLimitError } from "../GraphError.ts"
+import type { Pending } from "../RunState.ts"
 import { cut, end } from "./attempt.ts"
 import type { Line } from "./cells.ts"
 import { check } from "./complete.ts"
 import * as Emit from "./emit.ts"
+import { pathOf } from "./emit.ts"
 import { launch } from "./fanOut.ts"
 import { guard } from "./guard.ts"
 import { mergeFlows } from "./mergeFlows.ts"
@@ -21,7 +23,7 @@ import { firstDeclared } from "./paths.ts"
 import { END, type NodeFunction, type PlanNode, type Position } from "./plan.ts"
 import { idle } from "./settle.ts"
 import { endSpan, nodeSpan, within } from "./span.ts"
-import { type Flow, Join } from "./work.ts"
+import { branchOf, type Flow, Join } from "./work.ts"
 
 /** Steps without waiting after which a line lets others have their turn. */
 const maxStepsInOneGo = 512
@@ -29,6 +31,9 @@ const maxStepsInOneGo = 512
 export const walk = (line: Line): void => {
   line.onStack = true
   try {
+    const { begin } = line
+    line.begin = undefined
+    begin?.()
     steps(line)
   } catch (bug) {
     end(line, Exit.die(bug))
@@ -68,9 +73,11 @@ const pause = (line: Line): void => {
 
 /** Makes one step; `false`: the line has ended, or waits and will be walked again. */
 const step = (line: Line): boolean => {
-  if (line.ended) return false
+  if (line.ended || line.pending !== undefined) return false
   if (line.call !== undefined) return execute(line, line.call.node)
   const at = line.position
+  if (line.phase === "after" && at !== END) return depart(line, at)
+  if (line.phase === "launched" && at !== END) return onward(line, at)
   if (at === END || at === line.flow?.edge.fanIn) return finish(line)
   if (at.kind === "start") return depart(line, at)
   const { callbacks, plan: { maxSteps } } = line.run
@@ -88,18 +95,30 @@ const step = (line: Line): boolean => {
       return fail(line, new StepLimitError({ graph: plan.name, node, ...inBranch(line), limit: plan.maxSteps }))
     }
   }
-  return at.kind === "node" ? enter(line, at, undefined) : join(line, at)
+  return at.kind === "node" ? !stopsBefore(line, at) && enter(line, at, undefined) : join(line, at)
+}
+
+/** Whether it stops at a point of `suspendBefore`, once each time that the line comes there. */
+const stopsBefore = (line: Line, { name, stops }: PlanNode): boolean => {
+  if (!stops.before || line.passed) return false
+  park(line, [pointOf(line, name, "before")])
+  return true
 }
 
 const join = (line: Line, at: PlanNode): boolean => {
   const join = line.open.find((join) => join.fanIn === at)
-  if (join === undefined) return enter(line, at, new Join(at))
+  if (join === undefined) return !stopsBefore(line, at) && enter(line, at, new Join(at))
+  const { session } = line.run
   join.closed = true
   check(line, join)
   if (join.pending > 0) {
     join.waiter = () => walk(line)
+    if (session.parked > 0) session.look()
     return false
   }
+  // What is not saved yet could come out otherwise after a crash, when the fan-in has seen it already.
+  if (session.saver?.isBehind && session.saver.wait(() => line.ended ? undefined : walk(line))) return false
+  if (stopsBefore(line, at)) return false
   join.cancelTimer?.()
   line.open = line.open.filter((other) => other !== join)
   sort(join.flows)
@@ -113,6 +132,9 @@ const sort = (flows: Array<Flow>): void => {
 
 const enter = (line: Line, node: PlanNode, join: Join | undefined): boolean => {
   line.visit(node)
+  line.phase = "entered"
+  line.passed = false
+  line.joining = join
   const results = join?.flows.map((flow) => flow.result!)
   if (results !== undefined) Emit.fanInStarted(line, node, results)
   Emit.nodeStarted(line, node)
@@ -141,6 +163,7 @@ const execute = (line: Line, node: PlanNode): boolean => {
 }
 
 const executed: Next = (line, node, exit) => {
+  if (asks(line, exit)) return false
   if (Exit.isFailure(exit)) return failCause(line, exit.cause)
   const state = merge(line, node, exit.value)
   return state instanceof Error ? fail(line, state) : succeed(line, exit.value as Line["state"])
@@ -159,7 +182,36 @@ const after = (line: Line, returned: Returned, node: PlanNode, next: Next): bool
   return false
 }
 
+/** Whether a node has stopped because it asks somebody: then its line waits. */
+const asks = (line: Line, exit: Exit.Exit<unknown, unknown>): boolean => {
+  const { asking } = line
+  line.asking = undefined
+  if (asking === undefined || line.ended || !isInterruption(exit)) return false
+  park(line, asking)
+  if (line.call !== undefined) park(line.call.owner, asking)
+  return true
+}
+
+const park = (line: Line, pending: ReadonlyArray<Pending>): false => {
+  line.pending = pending
+  line.run.session.parks(line)
+  return false
+}
+
+const pointOf = (line: Line, name: string, when: "before" | "after"): Pending => ({
+  ...branchField(line),
+  node: pathOf(line.run, name),
+  when,
+  name
+})
+
 const arrive: Next = (line, node, exit) => {
+  if (asks(line, exit)) {
+    line.running = undefined
+    endSpan(line.run, line.runningSpan, exit)
+    Emit.nodeInterrupted(line, node)
+    return false
+  }
   if (Exit.isSuccess(exit) && !line.ended) return complete(line, node, exit.value)
   const { fallback } = node
   const replaced = fallback !== undefined && !line.ended && Exit.isFailure(exit) && !isInterruption(exit)
@@ -193,6 +245,9 @@ const complete = (line: Line, node: PlanNode, update: unknown, usedFallback = fa
     return fail(line, state)
   }
   line.state = state
+  line.phase = "after"
+  line.joining = undefined
+  line.answers = undefined
   if (update !== undefined) noteWritten(line, update as object)
   line.running = undefined
   endSpan(line.run, line.runningSpan, Exit.void)
@@ -200,14 +255,33 @@ const complete = (line: Line, node: PlanNode, update: unknown, usedFallback = fa
   if (node.kind === "fanIn") Emit.fanInCompleted(line, node)
   const from = line.insteadOf ?? node
   line.insteadOf = undefined
-  return depart(line, from)
+  line.position = from
+  if (from.stops.after) {
+    // Ended by a listener of one of these events.
+    return !line.ended && park(line, [pointOf(line, from.name, "after")])
+  }
+  return saved(line, from) && depart(line, from)
+}
+
+/** Whether the line goes on at once; if not, when the completion of its node has been saved. */
+const saved = (line: Line, { launches, way }: PlanNode): boolean => {
+  const { saver } = line.run.session
+  if (saver === undefined || line.ended) return true
+  const isLast = launches.length === 0 && line.open.length === 0 &&
+    (way._tag === "None" || way._tag === "Edge" && (way.to === END || way.to === line.flow?.edge.fanIn))
+  // The end of a line is a boundary of its own, that others wait for.
+  return isLast || !saver.boundary(() => line.ended ? undefined : walk(line))
 }
 
 /** Launches what starts after a node, and moves on. */
 const depart = (line: Line, node: PlanNode): boolean => {
   if (line.ended) return false
+  line.phase = "launched"
   if (node.launches.length > 0) launch(line, node)
-  if (line.pendingCut !== undefined) return false
+  return line.pendingCut === undefined && onward(line, node)
+}
+
+const onward = (line: Line, node: PlanNode): boolean => {
   const { way } = node
   switch (way._tag) {
     case "Edge":
@@ -222,6 +296,7 @@ const depart = (line: Line, node: PlanNode): boolean => {
 }
 
 const decided: Next = (line, node, exit) => {
+  if (asks(line, exit)) return false
   if (line.ended || node.way._tag !== "Condition") return false
   const { targets } = node.way
   if (Exit.isSuccess(exit)) {
@@ -236,6 +311,8 @@ const decided: Next = (line, node, exit) => {
 
 const move = (line: Line, to: Position): true => {
   line.position = to
+  line.phase = "before"
+  line.answers = undefined
   return true
 }
 
@@ -276,6 +353,11 @@ const unmapped = (line: Line, node: PlanNode, answer: unknown, targets: Readonly
     : `${String(answer)} (a ${typeof answer})`
   const issue = `the condition answered ${shown}, its targets are ${targets.join(", ")}`
   return new RoutingError({ graph: line.run.plan.name, node: node.name, ...inBranch(line), issue })
+}
+
+const branchField = ({ flow, run: { inside } }: Line): { readonly branch?: string } => {
+  const branch = flow === undefined ? inside?.branch : branchOf(flow)
+  return branch === undefined ? {} : { branch }
 }
 
 const inBranch = (line: Line): { readonly branch?: string } =>

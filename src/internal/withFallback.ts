@@ -18,7 +18,7 @@ export const withFallback = (
   flow: Flow,
   fallback: Fallback
 ): Effect.Effect<Outcome> =>
-  Effect.flatMap(self, (outcome) => {
+  flow.usedFallback && fallback._tag === "Node" ? instead(flow, fallback.node) : Effect.flatMap(self, (outcome) => {
     if (!hasFailed(flow, outcome) || flow.cancelled !== undefined || flow.result !== undefined) {
       return Effect.succeed(outcome)
     }
@@ -53,8 +53,11 @@ const instead = (flow: Flow, to: Position): Effect.Effect<Outcome> => {
     const now = monotonicMs(flow.run.clock)
     begin(flow, now)
     const line = lineAt(flow, to)
+    const saved = flow.resumed?.line
+    flow.resumed = undefined
     flow.line = line
-    line.startedAt = now
+    line.startedAt = now - (saved?.elapsedMs ?? 0)
+    if (saved !== undefined) flow.run.restore(line, saved)
     supervise(line, limitOf(flow), (_line, end) => {
       flow.endedAt = monotonicMs(flow.run.clock)
       resume(Effect.succeed(end))

@@ -28,6 +28,7 @@ export const withLimit = (
         return asked.release
       }),
       (how): Effect.Effect<Outcome> => {
+        work.releaseLimit = asked.release
         if (how === "go") return Effect.ensuring(self, Effect.sync(asked.release))
         asked.release()
         return Effect.succeed({ _tag: how })

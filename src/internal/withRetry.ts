@@ -11,7 +11,7 @@ import * as RetryPolicy from "../RetryPolicy.ts"
 import { errorMessage, errorType, primaryError } from "./describe.ts"
 import * as Emit from "./emit.ts"
 import { failureCause } from "./settle.ts"
-import { startTimer } from "./time.ts"
+import { monotonicMs, startTimer } from "./time.ts"
 import { park } from "./withDeadline.ts"
 import { releasePlace } from "./withPlace.ts"
 import type { Outcome, Work } from "./work.ts"
@@ -23,7 +23,7 @@ type NextDelay = (error: unknown, attempt: number) => Effect.Effect<number | und
 
 export const withRetry = (self: Effect.Effect<Outcome>, work: Work, retry: Retry): Effect.Effect<Outcome> =>
   Effect.flatMap(
-    nextDelay(retry),
+    nextDelay(retry, work),
     (next) => {
       const again: Effect.Effect<Outcome> = Effect.flatMap(self, (outcome) => {
         const error = failureOf(work, outcome)
@@ -34,7 +34,8 @@ export const withRetry = (self: Effect.Effect<Outcome>, work: Work, retry: Retry
           (delayMs) => delayMs === undefined ? Effect.succeed(outcome) : wait(work, error.value, delayMs, again)
         )
       })
-      return again
+      const waitMs = work.resumed?.waitMs
+      return waitMs === undefined ? again : parked(work, waitMs, again)
     }
   )
 
@@ -65,20 +66,43 @@ const wait = (work: Work, error: unknown, delayMs: number, again: Effect.Effect<
     })
   )
   if (work.scope === "flow") releasePlace(work)
-  const parked = park(work, (go) => startTimer(work.context, work.run.clock, delayMs, go))
-  return Effect.flatMap(
-    Effect.andThen(logged, parked),
-    (how): Effect.Effect<Outcome> => how === "go" ? again : Effect.succeed({ _tag: how })
-  )
+  return Effect.andThen(logged, parked(work, delayMs, again))
 }
+
+/** Until the next attempt, unless the work is stopped before. */
+const parked = (work: Work, delayMs: number, again: Effect.Effect<Outcome>): Effect.Effect<Outcome> =>
+  Effect.flatMap(
+    park(work, (go) => {
+      work.nextAt = monotonicMs(work.run.clock) + delayMs
+      return startTimer(work.context, work.run.clock, delayMs, go)
+    }),
+    (how): Effect.Effect<Outcome> => {
+      work.nextAt = undefined
+      work.resumed = undefined
+      return how === "go" ? again : Effect.succeed({ _tag: how })
+    }
+  )
 
 const nameOf = (work: Work): string => {
   if (work.scope === "flow") return `flow "${work.branch}"`
   return `node "${work.node.name}"${work.branch === undefined ? "" : ` in flow "${work.branch}"`}`
 }
 
-const nextDelay = (retry: Retry): Effect.Effect<NextDelay> =>
-  retry._tag === "Policy" ? Effect.succeed(byPolicy(retry.policy)) : bySchedule(retry.schedule)
+const nextDelay = (retry: Retry, work: Work): Effect.Effect<NextDelay> =>
+  retry._tag === "Policy"
+    ? Effect.succeed(byPolicy(retry.policy))
+    : Effect.flatMap(bySchedule(retry.schedule), (next) => Effect.as(caughtUp(next, work), next))
+
+/** A schedule is no data: that of a saved run takes the steps again that it took for the failed attempts. */
+const caughtUp = (next: NextDelay, { attempts, errors, resumed }: Work): Effect.Effect<void> => {
+  if (resumed === undefined) return Effect.void
+  const steps = resumed.waitMs === undefined ? attempts - 1 : attempts
+  return Effect.forEach(
+    Array.from({ length: Math.max(0, steps) }, (_, i) => errors[i - (attempts - errors.length)]),
+    (error, i) => next(error === undefined ? undefined : new Error(error.error), i + 1),
+    { discard: true }
+  )
+}
 
 const byPolicy = (policy: RetryPolicy.RetryPolicy): NextDelay => (error, attempt) => {
   if (attempt > policy.maxRetries) return Effect.succeed(undefined)

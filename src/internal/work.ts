@@ -11,6 +11,7 @@ import type { Completion } from "../Completion.ts"
 import type * as GraphError from "../GraphError.ts"
 import type * as ParallelConfig from "../ParallelConfig.ts"
 import type * as ParallelFlowResult from "../ParallelFlowResult.ts"
+import type * as RunState from "../RunState.ts"
 import type { End, Interrupted, Line, Run } from "./cells.ts"
 import type { Places } from "./places.ts"
 import type { PlanEdge, PlanNode, State } from "./plan.ts"
@@ -23,7 +24,7 @@ abstract class Attempted {
   readonly owner: Line
   readonly config: ParallelConfig.Resolved
   /** What every attempt starts from. */
-  readonly state: State
+  state: State
   span: Tracer.Span | undefined = undefined
   context: Context.Context<never>
 
@@ -45,6 +46,13 @@ abstract class Attempted {
 
   /** Cut before or between attempts: there must not be any (further) attempt. */
   cancelled: Interrupted | undefined = undefined
+  /** While it waits for its next attempt: monotonic ms of that. */
+  nextAt: number | undefined = undefined
+  /** Gives back the permit of a shared limit, once. */
+  releaseLimit: (() => void) | undefined = undefined
+  /** Where a saved run was in it, until that is continued. */
+  resumed: Resumed | undefined = undefined
+
   /** Takes the end of an attempt, where wrappers wait for it. */
   resume: ((end: End) => void) | undefined = undefined
   /** Wakes it where it waits. */
@@ -60,6 +68,13 @@ abstract class Attempted {
   get run(): Run {
     return this.owner.run
   }
+}
+
+/** What is continued: an attempt, its line or its running time so far, or the wait before one. */
+export interface Resumed {
+  readonly line?: RunState.LineState | undefined
+  readonly attemptMs?: number | undefined
+  readonly waitMs?: number | undefined
 }
 
 /** What is executed in attempts. */
@@ -109,6 +124,8 @@ export class Flow extends Attempted {
   readonly join: Join
   readonly places: Places | undefined
   holdsPlace = false
+  /** It has failed, and with it, at once, the line that joins it. */
+  failedFast = false
   result: ParallelFlowResult.Any | undefined = undefined
   /** Keys that its last attempt set, where the fan-in merges them. */
   written: ReadonlySet<string> | undefined = undefined
@@ -156,6 +173,8 @@ export const branchOf = ({ branch, run: { inside } }: Flow): string =>
 export interface Producer {
   /** Stops it; it leaves its join when nothing of it runs. */
   readonly stop: () => void
+  /** What it has not launched. */
+  readonly capture: () => RunState.MapState
   /** Makes it leave its join now; what still runs is given back. */
   readonly abandon: () => Fiber.Fiber<unknown, unknown> | undefined
 }
@@ -178,6 +197,8 @@ export class Join {
   /** Why no more flows are waited for, if its rule says so. */
   completed: Completion["reason"] | undefined = undefined
   successful = 0
+  /** Monotonic ms of the first launch. */
+  startedAt = 0
   cancelTimer: (() => void) | undefined = undefined
   constructor(fanIn: PlanNode) {
     this.fanIn = fanIn

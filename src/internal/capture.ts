@@ -1,0 +1,113 @@
+/**
+ * Cells to data: where a run stands right now, as the value that a checkpoint holds. It can be taken at any moment, in the
+ * middle of whatever runs; what is cut off then is done again.
+ */
+import type * as RunState from "../RunState.ts"
+import type { Line } from "./cells.ts"
+import { END, type PlanNode } from "./plan.ts"
+import { type Flow, type Join, NodeCall, type Work } from "./work.ts"
+
+type Writable<A> = { -readonly [K in keyof A]: A[K] }
+
+const some = <K extends string, A>(key: K, value: A | undefined): { readonly [_ in K]?: A } =>
+  value === undefined ? {} : { [key]: value } as { readonly [_ in K]: A }
+
+const since = (start: number, line: Line | undefined, now: number): number =>
+  Math.max(0, (line?.stoppedAt ?? now) - start)
+
+/** `where` names the line, for what does not encode. */
+export const captureLine = (line: Line, now: number, where: string): RunState.LineState => {
+  const { codecs } = line.run
+  const at = line.position
+  const { steps, visits } = visited(line)
+  const { inner, joining } = line
+  const call = inner instanceof NodeCall ? inner : undefined
+  const graph = (call === undefined ? inner : call.line?.inner)?.line
+  const joins = joining === undefined ? line.open : [...line.open, joining]
+  const saved: Writable<RunState.LineState> = {
+    state: codecs.encodeState(line.state, `${where}: state`),
+    at: at === END ? END : at.name,
+    phase: line.phase === "entered" ? "before" : line.phase,
+    steps,
+    visits,
+    joins: joins.map((join) => captureJoin(join, line, now, where)),
+    elapsedMs: since(line.startedAt, line, now)
+  }
+  if (line.insteadOf !== undefined) saved.insteadOf = line.insteadOf.name
+  if (line.usedFallback) saved.usedFallback = true
+  if (line.written !== undefined) saved.written = [...line.written]
+  if (call !== undefined) {
+    saved.call = {
+      ...attemptedOf(call, now),
+      ...(isOn(call) ? { attemptMs: since(call.line!.startedAt, call.line, now) } : {})
+    }
+  }
+  if (graph !== undefined && !graph.ended) saved.inner = captureLine(graph, now, where)
+  if (line.pending !== undefined) saved.pending = line.pending
+  if (line.answers !== undefined) saved.answers = [...line.answers]
+  return saved
+}
+
+/** A node that runs is one that has not been visited yet. */
+const visited = (line: Line): Pick<RunState.LineState, "steps" | "visits"> => {
+  const counts = new Map<PlanNode, number>(line.visits ?? (line.first === undefined ? [] : [[line.first, 1]]))
+  const at = line.position
+  const runs = line.phase === "entered" && at !== END
+  if (runs) counts.set(at, (counts.get(at) ?? 1) - 1)
+  return {
+    steps: line.steps - (runs ? 1 : 0),
+    visits: [...counts].flatMap(([{ name }, count]) => count === 0 ? [] : [[name, count] as const])
+  }
+}
+
+/** An attempt is on, or its end has not come to anything yet. */
+const isOn = (work: Work): boolean => work.line !== undefined && work.nextAt === undefined
+
+const attemptedOf = (work: Work, now: number) => ({
+  attempts: work.attempts,
+  ...(work.started ? { elapsedMs: since(work.startedAt, work.line, now), startTime: work.startTime } : {}),
+  errors: work.errors,
+  errorsDropped: work.errorsDropped,
+  ...some("circuitState", work.circuitState),
+  ...(work.nextAt === undefined ? {} : { waitMs: Math.max(0, work.nextAt - now) }),
+  ...(work.resumed?.waitMs === undefined ? {} : { waitMs: work.resumed.waitMs })
+})
+
+const captureJoin = (join: Join, owner: Line, now: number, where: string): RunState.JoinState => ({
+  fanIn: join.fanIn.name,
+  launches: join.launches,
+  elapsedMs: since(join.startedAt, owner, now),
+  ...some("completed", join.completed),
+  flows: join.flows.map((flow) => captureFlow(flow, now, where)),
+  maps: [...join.producers].map((producer) => producer.capture())
+})
+
+const captureFlow = (flow: Flow, now: number, where: string): RunState.FlowState => {
+  const { edge, mapped, result, run: { codecs } } = flow
+  const path = `${where}: flow "${flow.branch}"`
+  const identity = {
+    from: edge.from,
+    name: edge.name,
+    launch: flow.launch,
+    rank: flow.rank,
+    state: codecs.encodeState(flow.state, `${path}: state`),
+    ...(mapped === undefined ? {} : {
+      key: mapped.key,
+      index: mapped.index,
+      item: codecs.item(edge).encode(mapped.item, `${path}: item`)
+    })
+  }
+  // A run that failed with a flow is resumed to run that flow again.
+  if (flow.failedFast) return { ...identity, attempts: 0, errors: [], errorsDropped: 0 }
+  const saved: Writable<RunState.FlowState> = { ...identity, ...attemptedOf(flow, now) }
+  if (flow.cancelled !== undefined) saved.cancelled = flow.cancelled.by
+  if (result !== undefined) {
+    saved.result = codecs.result(edge).encode(result, `${path}: result`)
+    if (flow.written !== undefined) saved.written = [...flow.written]
+    return saved
+  }
+  if (flow.usedFallback) saved.usedFallback = true
+  if (isOn(flow)) saved.line = captureLine(flow.line!, now, path)
+  else if (flow.resumed?.line !== undefined) saved.line = flow.resumed.line
+  return saved
+}

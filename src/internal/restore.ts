@@ -1,0 +1,192 @@
+/**
+ * Data to cells: a saved run continued where it stood. The counterpart of `capture.ts`.
+ */
+import * as Result from "effect/Result"
+import type * as RunState from "../RunState.ts"
+import { restoreAttempts } from "./attempts.ts"
+import type { Line } from "./cells.ts"
+import { Misfit } from "./codecs.ts"
+import { startTime } from "./complete.ts"
+import { placesOf, producerOf } from "./fanOut.ts"
+import { start } from "./flow.ts"
+import type { Places } from "./places.ts"
+import { END, type Plan, type PlanEdge, type PlanNode, type Position, START } from "./plan.ts"
+import type { MapProducer } from "./produce.ts"
+import type { Compiled } from "./run.ts"
+import { monotonicMs } from "./time.ts"
+import { Flow, Join, type Mapped } from "./work.ts"
+
+/** Thrown for what the graph does not have any more. */
+export class Gone extends Error {}
+
+const nodeOf = (plan: Plan, name: string): PlanNode => {
+  const node = name === START ? plan.start : plan.nodes.get(name)
+  if (node === undefined) throw new Gone(`the graph has no node "${name}" any more`)
+  return node
+}
+
+const positionOf = (plan: Plan, name: string): Position => name === END ? END : nodeOf(plan, name)
+
+const fanInOf = (plan: Plan, name: string): PlanNode => {
+  const node = nodeOf(plan, name)
+  if (node.kind !== "fanIn") throw new Gone(`node "${name}" of the graph is no fan-in any more`)
+  return node
+}
+
+const edgeOf = (
+  plan: Plan,
+  { from, name }: { readonly from: string; readonly name: string },
+  fanIn: PlanNode
+): PlanEdge => {
+  const edge = nodeOf(plan, from).launches.find((edge) => edge.name === name && edge.fanIn === fanIn)
+  if (edge === undefined) {
+    throw new Gone(`the graph has no parallel edge "${name}" from "${from}" to fan-in "${fanIn.name}" any more`)
+  }
+  return edge
+}
+
+/** Throws a `Gone` or a `Misfit` for what a graph cannot continue, before anything of it runs. */
+export const checkLine = (
+  compiled: Pick<Compiled, "codecs" | "plan">,
+  saved: RunState.LineState,
+  where: string
+): void => {
+  const { codecs, plan } = compiled
+  codecs.decodeState(saved.state, `${where}.state`)
+  const at = positionOf(plan, saved.at)
+  if (saved.insteadOf !== undefined) nodeOf(plan, saved.insteadOf)
+  if (saved.inner !== undefined) {
+    const inner = at === END ? undefined : at.subgraph
+    if (inner === undefined) throw new Gone(`node "${saved.at}" of the graph is no graph any more`)
+    checkLine(inner.compiled, saved.inner, `${where}.inner`)
+  }
+  saved.joins.forEach((join, i) => {
+    const fanIn = fanInOf(plan, join.fanIn)
+    join.flows.forEach((flow, j) => {
+      const edge = edgeOf(plan, flow, fanIn)
+      const path = `${where}.joins[${i}].flows[${j}]`
+      codecs.decodeState(flow.state, `${path}.state`)
+      if (flow.key !== undefined) codecs.item(edge).decode(flow.item, `${path}.item`)
+      if (flow.result !== undefined) codecs.result(edge).decode(flow.result, `${path}.result`)
+      if (flow.line !== undefined) checkLine(compiled, flow.line, `${path}.line`)
+    })
+    for (const map of join.maps) edgeOf(plan, map, fanIn)
+  })
+}
+
+/** Puts a line where it stood. What was open on it starts in its first turn. */
+export const restoreLine = (line: Line, saved: RunState.LineState): void => {
+  const { codecs, plan } = line.run
+  line.state = codecs.decodeState(saved.state, "state")
+  line.position = positionOf(plan, saved.at)
+  line.phase = saved.phase
+  line.steps = saved.steps
+  const visits = new Map(saved.visits.flatMap(([name, count]) => {
+    const node = plan.nodes.get(name) ?? (name === START ? plan.start : undefined)
+    return node === undefined ? [] : [[node, count] as const]
+  }))
+  if (visits.size > 0) {
+    line.first = visits.keys().next().value
+    line.visits = visits
+  }
+  if (saved.insteadOf !== undefined) line.insteadOf = nodeOf(plan, saved.insteadOf)
+  if (saved.usedFallback) line.usedFallback = true
+  if (saved.written !== undefined) line.written = new Set(saved.written)
+  if (saved.answers !== undefined) line.answers = new Map(saved.answers)
+  line.resumedCall = saved.call
+  line.resumedInner = saved.inner
+  goOn(line, saved)
+  const joins = saved.joins.map((join) => restoreJoin(line, join))
+  line.open = joins.map(({ join }) => join)
+  line.begin = () => {
+    for (const { flows } of joins) for (const flow of flows) start(flow)
+    for (const { producers } of joins) for (const producer of producers) producer.begin()
+    if (line.pending !== undefined) line.run.session.parks(line)
+  }
+}
+
+/** Passes the points where the line waited; what it asked is still open unless there is an answer now. */
+const goOn = (line: Line, { pending }: RunState.LineState): void => {
+  if (pending === undefined) return
+  const offers = line.run.session.offers(pending)
+  if (offers.size > 0) line.offered = offers
+  if (pending.some(({ when }) => when === "before")) line.passed = true
+  else if (pending.some(({ when }) => when === "asked") && offers.size === 0) line.pending = pending
+}
+
+interface Restored {
+  readonly join: Join
+  /** Those that are not settled; what was at work first, since it had its place. */
+  readonly flows: ReadonlyArray<Flow>
+  readonly producers: ReadonlyArray<MapProducer>
+}
+
+const restoreJoin = (line: Line, saved: RunState.JoinState): Restored => {
+  const { clock, plan } = line.run
+  const join = new Join(fanInOf(plan, saved.fanIn))
+  join.launches = saved.launches
+  join.completed = saved.completed as Join["completed"]
+  startTime(line, join, monotonicMs(clock) - (saved.elapsedMs ?? 0))
+  const places = new Map<string, Places | undefined>()
+  const placesFor = (from: string, launch: string): Places | undefined => {
+    if (!places.has(launch)) places.set(launch, placesOf(line, nodeOf(plan, from))?.get(join.fanIn))
+    return places.get(launch)
+  }
+  const flows = saved.flows.map((flow) => restoreFlow(line, join, flow, placesFor(flow.from, flow.launch)))
+  const open = flows.filter(({ result }) => result === undefined)
+  const producers = saved.maps.map((map) => {
+    const edge = edgeOf(plan, map, join.fanIn)
+    return producerOf(
+      line,
+      nodeOf(plan, map.from),
+      edge,
+      join,
+      placesFor(map.from, map.launch),
+      map.launch,
+      map.rank,
+      map
+    )
+  })
+  const atWork = (flow: Flow): boolean => flow.resumed?.line !== undefined
+  return { join, flows: [...open.filter(atWork), ...open.filter((flow) => !atWork(flow))], producers }
+}
+
+const restoreFlow = (line: Line, join: Join, saved: RunState.FlowState, places: Places | undefined): Flow => {
+  const { codecs, plan } = line.run
+  const edge = edgeOf(plan, saved, join.fanIn)
+  const mapped = mappedOf(line, edge, saved)
+  const flow = new Flow(line, edge, configOf(line, edge, mapped), join, places, saved.launch, saved.rank, mapped)
+  flow.state = codecs.decodeState(saved.state, "state")
+  restoreAttempts(flow, saved)
+  if (saved.usedFallback) flow.usedFallback = true
+  if (saved.cancelled !== undefined) flow.cancelled = { _tag: "Interrupted", by: saved.cancelled }
+  join.flows.push(flow)
+  if (saved.result === undefined) {
+    flow.resumed = { line: saved.line, waitMs: saved.waitMs }
+    join.pending++
+    return flow
+  }
+  flow.result = codecs.result(edge).decode(saved.result, "result") as Flow["result"] & {}
+  if (saved.written !== undefined) flow.written = new Set(saved.written)
+  join.settled++
+  if (flow.result.success) join.successful++
+  return flow
+}
+
+const mappedOf = (line: Line, edge: PlanEdge, saved: RunState.FlowState): Mapped | undefined => {
+  const { index, key } = saved
+  if (key === undefined || index === undefined) return undefined
+  const item = line.run.codecs.item(edge).decode(saved.item, "item")
+  return { key, index, item, circuitKey: edge.map?.circuitKey?.(item, index) }
+}
+
+const configOf = ({ run }: Line, edge: PlanEdge, mapped: Mapped | undefined): Flow["config"] => {
+  if (mapped === undefined || edge.map?.config === undefined) return run.configOf(edge)
+  return Result.getOrElse(
+    run.configOfItem(edge, edge.map.config(mapped.item, mapped.index)),
+    () => run.configOf(edge)
+  )
+}
+
+/** Whether an error says that a graph cannot continue a run. */
+export const isUnfit = (error: unknown): error is Gone | Misfit => error instanceof Gone || error instanceof Misfit

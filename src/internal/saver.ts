@@ -1,0 +1,261 @@
+/**
+ * Saves one run: one save at a time, boundaries that are reached meanwhile share the next one. Nothing here waits for a store
+ * longer than its limit.
+ */
+import * as Cause from "effect/Cause"
+import type { Clock } from "effect/Clock"
+import type * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Checkpointer from "../Checkpointer.ts"
+import { CheckpointError } from "../GraphError.ts"
+import { startTimer } from "./time.ts"
+
+/** When a run is saved. */
+export type Durability = "step" | "async" | "exit"
+
+/** The longest that a call of a store is waited for. */
+export const storeLimitMs = 30_000
+
+/** A thread that a run has. */
+export interface Held {
+  readonly thread: string
+  readonly store: Checkpointer.Service
+  readonly claim: Checkpointer.Claim
+  /** The run has given it back itself. */
+  released: boolean
+}
+
+/** How a run is kept. */
+export interface Kept {
+  readonly held: Held
+  readonly durability: Durability
+  /** The checkpoint that it was forked from. */
+  readonly parent: string | undefined
+}
+
+interface Around extends Kept {
+  readonly graph: string
+  readonly runId: string
+  readonly clock: Clock
+  readonly context: Context.Context<never>
+  /** The run as a JSON text; throws a `CheckpointError` for what does not encode. */
+  readonly body: () => string
+  readonly saved: (id: string) => void
+  /** The run cannot go on. */
+  readonly failed: (error: CheckpointError) => void
+}
+
+type Done = (exit: Exit.Exit<Checkpointer.Info, CheckpointError>) => void
+
+export class Saver {
+  readonly #around: Around
+  /** Not saved since. */
+  #dirty = false
+  #scheduled = false
+  /** Lines that wait for the save that is on, and for the next one. */
+  #current: Array<() => void> | undefined
+  #next: Array<() => void> = []
+  /** What is to be done when no save is on. */
+  #last: (() => void) | undefined
+  /** No more saves: the run has ended, or cannot save. */
+  #closed = false
+  #stopRenewing: (() => void) | undefined
+  lastId: string | undefined
+  error: CheckpointError | undefined
+
+  constructor(around: Around) {
+    this.#around = around
+    this.#renew()
+  }
+
+  /** Whether something that lines wait for is not saved yet. */
+  get isBehind(): boolean {
+    return this.#around.durability === "step" && (this.#dirty || this.#current !== undefined)
+  }
+
+  /** A node was completed or a flow has settled. Whether the line has to wait for `go`. */
+  boundary(go: () => void): boolean {
+    if (this.#around.durability === "exit" || this.#closed) return false
+    this.#dirty = true
+    this.#schedule()
+    if (this.#around.durability === "async") return false
+    this.#next.push(go)
+    return true
+  }
+
+  /** Waits for what is not saved yet; `false`: there is nothing. */
+  wait(go: () => void): boolean {
+    if (!this.isBehind || this.#closed) return false
+    if (this.#dirty) this.#next.push(go)
+    else this.#current!.push(go)
+    return true
+  }
+
+  /** In a turn of its own, when no line is in the middle of one; what happens in this turn shares the save. */
+  #schedule(): void {
+    if (this.#scheduled || this.#current !== undefined) return
+    this.#scheduled = true
+    Effect.runForkWith(this.#around.context)(Effect.yieldNow).addObserver(() => {
+      this.#scheduled = false
+      if (!this.#closed && this.#current === undefined && this.#last === undefined) this.#save()
+    })
+  }
+
+  #save(): void {
+    const { durability, failed } = this.#around
+    const waiting = this.#current = this.#next
+    this.#next = []
+    this.#dirty = false
+    this.#write("running", this.#around.body, storeLimitMs, (exit) => {
+      this.#current = undefined
+      const last = this.#last
+      if (last !== undefined) {
+        this.#last = undefined
+        return last()
+      }
+      if (Exit.isSuccess(exit)) {
+        for (const go of waiting) go()
+        if (this.#dirty) this.#schedule()
+        return
+      }
+      const error = errorOf(exit.cause)
+      if (durability === "step" || error.reason === "Fenced" || error.reason === "NotEncodable") {
+        this.#closed = true
+        this.error = error
+        return failed(error)
+      }
+      // It is saved at the next boundary, or at the end.
+      this.#dirty = true
+      this.log(Effect.logWarning("a checkpoint could not be saved, the run goes on", error))
+    })
+  }
+
+  #write(status: Checkpointer.Status, body: () => string, limitMs: number, done: Done): void {
+    const { graph, held: { claim, store }, parent, runId } = this.#around
+    let text: string
+    try {
+      text = body()
+    } catch (error) {
+      return done(Exit.fail(error instanceof CheckpointError ? error : this.#broken(error)))
+    }
+    this.call(store.save(claim, { runId, graph, status, parent, body: text }), limitMs, (exit) => {
+      if (Exit.isSuccess(exit)) {
+        this.lastId = exit.value.id
+        if (this.error === undefined) this.#around.saved(exit.value.id)
+      }
+      done(exit)
+    })
+  }
+
+  #broken(cause: unknown): CheckpointError {
+    const { graph, held: { thread } } = this.#around
+    return new CheckpointError({ thread, graph, reason: "NotEncodable", issue: "the run cannot be encoded", cause })
+  }
+
+  /** The save at the end of a run, or before it waits for somebody. Waits for the one that is on. */
+  last(status: Checkpointer.Status, body: () => string, limitMs: number, done: Done): void {
+    const save = () => this.#write(status, body, limitMs, done)
+    if (this.#current === undefined) save()
+    else this.#last = save
+    this.#closed = true
+  }
+
+  /** No more saves but the last. */
+  close(): void {
+    this.#closed = true
+  }
+
+  /** Gives the thread back. Nothing is saved any more. */
+  release(limitMs: number, done: () => void): void {
+    this.#around.held.released = true
+    this.#closed = true
+    this.#stopRenewing?.()
+    const { claim, store } = this.#around.held
+    this.call(store.release(claim), limitMs, (exit) => {
+      if (Exit.isFailure(exit)) this.log(Effect.logWarning("a thread could not be given back", exit.cause))
+      done()
+    })
+  }
+
+  #renew(): void {
+    const { context, held: { claim, store } } = this.#around
+    const { leaseMs, renew } = store
+    if (leaseMs === undefined || renew === undefined) return
+    const fiber = Effect.runForkWith(context)(
+      Effect.forever(Effect.andThen(
+        Effect.sleep(leaseMs / 3),
+        Effect.catch(renew(claim), (error) =>
+          Effect.sync(() => {
+            if (error.reason !== "Fenced" || this.#closed) return
+            this.#closed = true
+            this.error = error
+            this.#around.failed(error)
+          }))
+      ))
+    )
+    this.#stopRenewing = () => fiber.interruptUnsafe()
+  }
+
+  log(effect: Effect.Effect<void>): void {
+    const { context, graph, held: { thread }, runId } = this.#around
+    Effect.runForkWith(context)(Effect.annotateLogs(effect, { graph, runId, thread }))
+  }
+
+  /** Calls a store; one that does not answer in time has failed, and what it does later is dropped. */
+  call<A>(
+    self: Effect.Effect<A, CheckpointError>,
+    limitMs: number,
+    done: (exit: Exit.Exit<A, CheckpointError>) => void
+  ): void {
+    const { clock, context, graph, held: { thread } } = this.#around
+    callStore(self, { thread, graph, clock, context, limitMs }, done)
+  }
+}
+
+const errorOf = (cause: Cause.Cause<CheckpointError>): CheckpointError => Cause.squash(cause) as CheckpointError
+
+/** Calls a store and tells how that ended, once; returns what gives it up. `late` takes what comes all the same. */
+export const callStore = <A>(
+  self: Effect.Effect<A, CheckpointError>,
+  { clock, context, graph, limitMs, thread }: {
+    readonly thread: string
+    readonly graph: string
+    readonly clock: Clock
+    readonly context: Context.Context<never>
+    readonly limitMs: number
+  },
+  done: (exit: Exit.Exit<A, CheckpointError>) => void,
+  late?: (value: A) => void
+): () => void => {
+  const failed = (issue: string, cause?: unknown) =>
+    Exit.fail(
+      new CheckpointError({ thread, graph, reason: "Storage", issue, ...(cause === undefined ? {} : { cause }) })
+    )
+  let called = false
+  let cancelTimer: (() => void) | undefined
+  const answer = (exit: Exit.Exit<A, CheckpointError>) => {
+    called = true
+    cancelTimer?.()
+    done(exit)
+  }
+  const fiber = Effect.runForkWith(context)(self)
+  const giveUp = () => {
+    called = true
+    cancelTimer?.()
+    fiber.interruptUnsafe()
+  }
+  fiber.addObserver((exit) => {
+    if (called) return Exit.isSuccess(exit) ? late?.(exit.value) : undefined
+    if (Exit.isSuccess(exit)) return answer(exit)
+    const error = Cause.findErrorOption(exit.cause)
+    answer(error._tag === "Some" ? Exit.fail(error.value) : failed("the store broke", Cause.squash(exit.cause)))
+  })
+  if (!called && limitMs !== Infinity) {
+    cancelTimer = startTimer(context, clock, limitMs, () => {
+      giveUp()
+      done(failed(`the store did not answer within ${limitMs} ms`))
+    })
+  }
+  return giveUp
+}

@@ -1,0 +1,270 @@
+/**
+ * What a run and the graphs inside it share: what saves it, and what finds out that it can only wait for somebody.
+ *
+ * A line that asks is parked. When nothing else of the run can go on, it is saved, stopped, and ends as suspended.
+ */
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import { CheckpointError } from "../GraphError.ts"
+import type { Pending, RunState } from "../RunState.ts"
+import { captureLine } from "./capture.ts"
+import { type Cut, type End, interrupted, type Line } from "./cells.ts"
+import { Misfit } from "./codecs.ts"
+import { type Kept, type Saver, storeLimitMs } from "./saver.ts"
+import { monotonicMs, startTimer } from "./time.ts"
+import { releasePlace } from "./withPlace.ts"
+import type { Flow } from "./work.ts"
+
+/** What the session needs of the run around it. */
+export interface Frame {
+  readonly main: Line
+  /** Begins it, once: it may wait for its first save. */
+  readonly start: () => void
+  readonly saver: Saver | undefined
+  readonly thread: string | undefined
+  readonly fingerprint: string
+  readonly circuits: () => RunState["circuits"]
+}
+
+/** How a run ended that waits for somebody. */
+export interface Suspended {
+  /** The cut that stopped it. */
+  readonly by: Cut
+  readonly state: Line["state"]
+  readonly checkpointId: string | undefined
+  readonly pending: ReadonlyArray<Pending>
+}
+
+export class Session {
+  /** How it is kept, if it is. */
+  readonly kept: Kept | undefined
+  /** Lines that wait for somebody; while there are none, nobody looks. */
+  parked = 0
+  suspended: Suspended | undefined
+  #frame: Frame | undefined
+  #looking = false
+  #saving = false
+  #frozen: (() => string) | undefined
+  #hurry: ((graceMs: number) => void) | undefined
+  readonly #waits = new Map<Flow, ReadonlyArray<Pending>>()
+
+  constructor(kept: Kept | undefined) {
+    this.kept = kept
+  }
+
+  begin(frame: Frame): void {
+    this.#frame = frame
+  }
+
+  get saver(): Saver | undefined {
+    return this.#frame?.saver
+  }
+
+  /** The run cannot go on: what it is to be saved by, or answered with, is not good. */
+  fail(error: CheckpointError): void {
+    const { main, start } = this.#frame!
+    if (this.saver !== undefined) this.saver.error ??= error
+    main.run.cut(main, { _tag: "Failed", cause: Cause.fail(error), node: main.running?.name ?? "" })
+    start()
+  }
+
+  /** Answers that a resume brings, by what they answer. */
+  readonly #answers = new Map<Pending, unknown>()
+
+  offer(answers: Iterable<readonly [Pending, unknown]>): void {
+    for (const [pending, value] of answers) this.#answers.set(pending, value)
+  }
+
+  offers(pending: ReadonlyArray<Pending>): Map<string, unknown> {
+    return new Map(
+      pending.flatMap((one) => this.#answers.has(one) ? [[one.name, this.#answers.get(one)] as const] : [])
+    )
+  }
+
+  /** A line is parked: its time stands still. */
+  parks(line: Line): void {
+    this.parked++
+    stand(line, monotonicMs(line.run.clock))
+    if (line.flow !== undefined) yieldPlace(line.flow)
+    this.look()
+  }
+
+  /** Finds out, in a turn of its own, whether anything of the run can go on. */
+  look(): void {
+    if (this.#looking || this.#frame === undefined) return
+    this.#looking = true
+    const { main } = this.#frame
+    Effect.runForkWith(main.run.context)(Effect.yieldNow).addObserver(() => {
+      this.#looking = false
+      if (!this.#saving && !main.ended && isBlocked(main, monotonicMs(main.run.clock))) this.#suspend()
+    })
+  }
+
+  #suspend(): void {
+    const { main, saver } = this.#frame!
+    this.#saving = true
+    const pending = pendingOf(main)
+    standStill(main)
+    const stop = (checkpointId: string | undefined) => {
+      if (main.ended) return
+      for (const flow of openFlows(main)) this.#waits.set(flow, pendingOf(flow.line))
+      const by = interrupted("the run waits for somebody")
+      this.suspended = { by, state: main.state, checkpointId, pending }
+      main.run.cut(main, by)
+    }
+    if (saver === undefined) return stop(undefined)
+    saver.last("suspended", this.#body(), storeLimitMs, (exit) => {
+      if (Exit.isSuccess(exit)) return stop(exit.value.id)
+      const error = Cause.squash(exit.cause) as CheckpointError
+      this.fail(error)
+    })
+  }
+
+  /** What a flow waits for that is stopped because its run waits. */
+  waitOf(flow: Flow): ReadonlyArray<Pending> | undefined {
+    return this.suspended === undefined ? undefined : this.#waits.get(flow)
+  }
+
+  /** Before the main line ends or is stopped: what is saved at the end is where it stands now. */
+  stopping(line: Line, how: End | Cut): void {
+    const frame = this.#frame
+    if (frame?.saver === undefined || line !== frame.main || this.#frozen !== undefined) return
+    if (how._tag === "Exit" && Exit.isSuccess(how.exit)) return
+    frame.saver.close()
+    this.#frozen = this.#body()
+  }
+
+  /** Where the run stands now, to be written later. */
+  #body(): () => string {
+    try {
+      const state = this.capture()
+      return () => JSON.stringify(state)
+    } catch (error) {
+      return () => {
+        throw error
+      }
+    }
+  }
+
+  capture(): RunState {
+    const { circuits, fingerprint, main, thread = "" } = this.#frame!
+    const graph = main.run.plan.name
+    try {
+      return {
+        format: 1,
+        graph,
+        fingerprint,
+        runId: main.run.runId,
+        main: captureLine(main, monotonicMs(main.run.clock), "main line"),
+        circuits: circuits()
+      }
+    } catch (error) {
+      if (!(error instanceof Misfit)) throw error
+      throw new CheckpointError({ thread, graph, reason: "NotEncodable", issue: error.message })
+    }
+  }
+
+  hurry(graceMs: number): void {
+    if (graceMs !== Infinity) this.#hurry?.(graceMs)
+  }
+
+  /** Saves how the run ended, and gives the thread back. `done` is told of an error that the run must not hide. */
+  close(exit: Exit.Exit<unknown, unknown>, graceMs: number, done: (error: CheckpointError | undefined) => void): void {
+    const saver = this.saver
+    if (saver === undefined) return done(undefined)
+    const succeeded = Exit.isSuccess(exit)
+    const stopped = Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)
+    const limitMs = stopped && this.suspended === undefined ? graceMs : storeLimitMs
+    let called = false
+    const release = (error?: CheckpointError) =>
+      saver.release(limitMs, () => {
+        if (!called) done(error)
+        called = true
+      })
+    // Whoever interrupts it now does not wait for a slow store.
+    this.#hurry = (graceMs) => {
+      const { clock, context } = this.#frame!.main.run
+      startTimer(context, clock, graceMs, () => {
+        if (!called) done(undefined)
+        called = true
+      })
+    }
+    if (this.suspended !== undefined || saver.error !== undefined) return release()
+    const body = succeeded ? this.#body() : this.#frozen ?? this.#body()
+    const status = succeeded ? "completed" : stopped ? "running" : "failed"
+    saver.last(status, body, limitMs, (exit) => {
+      if (Exit.isSuccess(exit)) return release()
+      const error = Cause.squash(exit.cause) as CheckpointError
+      if (!succeeded) saver.log(Effect.logWarning("the end of a run could not be saved", error))
+      release(succeeded ? error : undefined)
+    })
+  }
+}
+
+/** Stops the clocks of a line: what it waits for takes as long as it takes. */
+const stand = (line: Line, now: number): void => {
+  if (line.stoppedAt !== undefined) return
+  line.stoppedAt = now
+  line.cancelTimer?.()
+}
+
+/** A flow that waits for somebody must not keep others from going on. */
+const yieldPlace = (flow: Flow): void => {
+  releasePlace(flow)
+  flow.releaseLimit?.()
+}
+
+/** Whether a line, and everything on it, waits for somebody. */
+const isBlocked = (line: Line, now: number): boolean => {
+  if (line.ended || line.pendingCut !== undefined) return false
+  let all = true
+  for (const { flows, producers } of line.open) {
+    if (producers.size > 0) all = false
+    for (const flow of flows) if (flow.result === undefined && !isFlowBlocked(flow, now)) all = false
+  }
+  if (!all) return false
+  if (line.pending !== undefined || line.open.some(({ waiter }) => waiter !== undefined)) return true
+  const inner = line.inner?.line
+  return inner !== undefined && isBlocked(inner, now)
+}
+
+const isFlowBlocked = (flow: Flow, now: number): boolean => {
+  const { line } = flow
+  if (line === undefined || flow.nextAt !== undefined || !isBlocked(line, now)) return false
+  stand(line, now)
+  yieldPlace(flow)
+  return true
+}
+
+/** Flows of a line and below that have not settled, inner ones first. */
+const openFlows = function*(line: Line | undefined): Generator<Flow, void> {
+  if (line === undefined) return
+  yield* openFlows(line.inner?.line)
+  for (const { flows } of line.open) {
+    for (const flow of flows) {
+      if (flow.result !== undefined) continue
+      yield* openFlows(flow.line)
+      yield flow
+    }
+  }
+}
+
+const standStill = (line: Line | undefined): void => {
+  if (line === undefined) return
+  stand(line, monotonicMs(line.run.clock))
+  standStill(line.inner?.line)
+  for (const { cancelTimer, flows } of line.open) {
+    cancelTimer?.()
+    for (const flow of flows) if (flow.result === undefined) standStill(flow.line)
+  }
+}
+
+/** What is waited for on a line and below, in order. A guarded node waits for what its attempt does: told once. */
+const pendingOf = (line: Line | undefined): ReadonlyArray<Pending> => {
+  if (line === undefined) return []
+  return [
+    ...line.pending ?? pendingOf(line.inner?.line),
+    ...line.open.flatMap(({ flows }) => flows.flatMap((flow) => flow.result === undefined ? pendingOf(flow.line) : []))
+  ]
+}

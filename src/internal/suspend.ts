@@ -1,0 +1,139 @@
+/**
+ * A question of a node: answered if there is an answer, else the node is parked with it.
+ */
+import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import { CheckpointError } from "../GraphError.ts"
+import { CurrentNode } from "../NodeContext.ts"
+import type { Pending } from "../RunState.ts"
+import type { Line } from "./cells.ts"
+import { encodeJson, Misfit } from "./codecs.ts"
+import { pathOf } from "./emit.ts"
+import { firstIssue } from "./issue.ts"
+import { lineOf } from "./node.ts"
+import { branchOf } from "./work.ts"
+
+type Answers = Schema.Codec<unknown, unknown>
+
+/** What the answer to a question is, or why it is none. A resume may bring the value itself, or its JSON. */
+const read = (schema: Answers, value: unknown): Result.Result<unknown, string> => {
+  if (Schema.is(schema)(value)) return Result.succeed(value)
+  return Result.mapError(
+    Schema.decodeUnknownResult(Schema.toCodecJson(schema))(value),
+    ({ issue }) => {
+      const { message, path } = firstIssue(issue)
+      return path === "" ? message : `${message} at ${path}`
+    }
+  )
+}
+
+const parkForEver: Effect.Effect<never> = Effect.interruptible(Effect.never)
+
+export const suspend = (name: string, schema: Answers, payload: unknown): Effect.Effect<unknown> =>
+  Effect.suspend(() => {
+    if (typeof name !== "string" || name === "") {
+      return Effect.die(new TypeError("StateGraph.suspend: a question needs a name that is not empty"))
+    }
+    return Effect.flatMap(CurrentNode, (ctx) => {
+      const line = ctx === undefined ? undefined : lineOf(ctx)
+      return line === undefined
+        ? Effect.die(new Error(`StateGraph.suspend("${name}") is for nodes: there is none around it`))
+        : ask(line, name, schema, payload)
+    })
+  })
+
+const ask = (line: Line, name: string, schema: Answers, payload: unknown): Effect.Effect<unknown> => {
+  // The line that the node is on: an attempt of a guarded node is one of its own.
+  const owner = line.call?.owner ?? line
+  const { session } = line.run
+  const known = owner.answers?.get(name)
+  if (known !== undefined) {
+    const answer = read(schema, known)
+    if (Result.isSuccess(answer)) return Effect.succeed(answer.success)
+    // Another version of the graph asks something else: the old answer is none.
+    owner.answers?.delete(name)
+  }
+  if (owner.offered?.has(name) === true) {
+    const answer = read(schema, owner.offered.get(name))
+    const json = Result.flatMap(
+      answer,
+      (value) =>
+        Result.mapError(
+          Schema.encodeUnknownResult(Schema.toCodecJson(schema))(value),
+          ({ issue }) => firstIssue(issue).message
+        )
+    )
+    if (Result.isFailure(json)) return refuse(line, name, json.failure)
+    owner.offered.delete(name)
+    owner.answers = new Map(owner.answers).set(name, json.success as Schema.Json)
+    const { saver } = session
+    // It counts from when it is saved: what the node does with it must not be asked for again.
+    const kept = Effect.callback<void>((resume) => {
+      if (saver?.boundary(() => resume(Effect.void)) !== true) resume(Effect.void)
+    })
+    return Effect.as(kept, Result.getOrThrow(answer))
+  }
+  let pending: Pending
+  try {
+    pending = pendingOf(line, name, schema, payload)
+  } catch (error) {
+    if (!(error instanceof Misfit)) return Effect.die(error)
+    return stopWith(line, new CheckpointError({ ...where(line), reason: "NotEncodable", issue: error.message }))
+  }
+  return Effect.suspend(() => {
+    line.asking = [...(line.asking ?? []).filter((other) => other.name !== name), pending]
+    const { fiber } = line
+    // In a turn of its own: the node may ask several questions at once.
+    Effect.runForkWith(line.context)(Effect.yieldNow).addObserver(() => (line.fiber ?? fiber)?.interruptUnsafe())
+    return parkForEver
+  })
+}
+
+const pendingOf = (line: Line, name: string, schema: Answers, payload: unknown): Pending => {
+  const { flow, run } = line
+  const branch = flow === undefined ? run.inside?.branch : branchOf(flow)
+  return {
+    ...branch === undefined ? {} : { branch },
+    node: pathOf(run, nodeNameOf(line)),
+    when: "asked",
+    name,
+    ...payload === undefined ? {} : { payload: encodeJson(payload, `payload of the question "${name}"`) },
+    ...described(schema)
+  }
+}
+
+/** A condition is one of the node that it is after. */
+const nodeNameOf = ({ call, position, running }: Line): string => {
+  const node = call?.node ?? running ?? position
+  return typeof node === "string" ? node : node.name
+}
+
+/** Not every schema has a description; then an answer is checked when the node takes it. */
+const described = (schema: Answers): { readonly schema?: Schema.Json } => {
+  try {
+    const document = Schema.toJsonSchemaDocument(Schema.toCodecJson(schema))
+    return { schema: JSON.parse(JSON.stringify({ ...document.schema, ...definitions(document.definitions) })) }
+  } catch {
+    return {}
+  }
+}
+
+const definitions = (given: object): object => Object.keys(given).length === 0 ? {} : { $defs: given }
+
+const where = ({ run }: Line) => ({ thread: run.thread ?? "", graph: run.plan.name })
+
+const refuse = (line: Line, name: string, issue: string): Effect.Effect<never> =>
+  stopWith(
+    line,
+    new CheckpointError({ ...where(line), reason: "Answer", issue: `the answer to "${name}" does not fit: ${issue}` })
+  )
+
+/** The run fails as a whole, and what was saved of this node stays as it is. */
+const stopWith = (line: Line, error: CheckpointError): Effect.Effect<never> => {
+  if (line.run.thread === undefined) return Effect.die(error)
+  return Effect.suspend(() => {
+    Effect.runForkWith(line.context)(Effect.yieldNow).addObserver(() => line.run.session.fail(error))
+    return parkForEver
+  })
+}
