@@ -2,7 +2,7 @@
  * The circuit breaker as a pure state machine: `admit` asks, `record` answers, and neither reads a clock.
  *
  * ```txt
- *          failureThreshold failures in a row         resetTimeout over, first ask
+ *          failures in a row, or a rate               the open time over, first ask
  *   CLOSED ---------------------------------> OPEN --------------------------------> HALF_OPEN
  *     ^                                        ^                                      |     |
  *     |                                        +------------ a probe fails -----------+     |
@@ -14,10 +14,14 @@
  * that lost its slot to `probeTimeout`) is recognised and changes nothing. `CircuitBreakerRegistry` runs this machine on
  * Effect's monotonic clock, one `Ref` per key.
  *
+ * By hand a circuit is held OPEN ({@link forceOpen}, {@link isolate}) or CLOSED ({@link disable}) until it is given back.
+ *
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"
-import { OptionReader } from "./internal/option.ts"
+import type { Config } from "./internal/circuitOptions.ts"
+import * as Calls from "./internal/circuitWindow.ts"
+import { isOver } from "./internal/time.ts"
 
 /**
  * The three states of a circuit: calls run, calls are rejected, a few probes run.
@@ -35,144 +39,75 @@ export type CircuitState = "CLOSED" | "OPEN" | "HALF_OPEN"
  */
 export type Outcome = "success" | "failure" | "ignored"
 
+export {
+  /** Full values, as the machine reads them; durations are milliseconds. */
+  type Config,
+  /** The default of every option. */
+  defaults,
+  /** The fields of an {@link Input} that were given, checked and in milliseconds. */
+  type Given,
+  /** Options of a circuit, as a user writes them. */
+  type Input,
+  /** Checks options and fills in the defaults. */
+  make
+} from "./internal/circuitOptions.ts"
+
+/** @internal */
+export { fill, read, sameConfig } from "./internal/circuitOptions.ts"
+
 /**
- * Options of a circuit, as a user writes them; {@link defaults} has their defaults.
- *
- * **Details**
- *
- * Counts are integers of at least 1. Durations are positive, a number is milliseconds, and `Infinity` means never.
+ * What counts of a window: calls, how many of them failed and how many were slow.
  *
  * @category models
  * @since 0.1.0
  */
-export interface Input {
-  /** Circuits with the same key are one circuit. Not empty. Default: chosen by whoever uses the circuit. */
-  readonly key?: string | undefined
-  /** Consecutive failures that open the circuit. */
-  readonly failureThreshold?: number | undefined
-  /** From the opening to the first probe. */
-  readonly resetTimeout?: Duration.Input | undefined
-  /** Probes at a time. */
-  readonly halfOpenMaxCalls?: number | undefined
-  /** Successful probes that close the circuit. */
-  readonly successThreshold?: number | undefined
-  /** A probe that has not ended by then loses its slot. Default: `resetTimeout`. */
-  readonly probeTimeout?: Duration.Input | undefined
-  /** Which errors and defects count; those it answers with `false` are ignored. */
-  readonly isFailure?: ((error: unknown) => boolean) | undefined
+export interface Tally {
+  readonly calls: number
+  readonly failures: number
+  readonly slow: number
 }
 
 /**
- * Full values, as the machine reads them; durations are milliseconds.
+ * The calls that rates are taken of, as plain data: the last ones with a digit each, or those of a stretch of time in parts.
  *
  * @category models
  * @since 0.1.0
  */
-export interface Config {
-  readonly failureThreshold: number
-  readonly resetTimeoutMs: number
-  readonly halfOpenMaxCalls: number
-  readonly successThreshold: number
-  readonly probeTimeoutMs: number
-  readonly isFailure: ((error: unknown) => boolean) | undefined
-}
+export type Window =
+  | (Tally & { readonly _tag: "Count"; readonly ring: string })
+  | { readonly _tag: "Time"; readonly parts: ReadonlyArray<Tally & { readonly startMs: number }> }
 
 /**
- * The fields of an {@link Input} that were given, checked and in milliseconds: what is merged field by field.
+ * Who says what a circuit does: itself, or somebody by hand.
  *
  * @category models
  * @since 0.1.0
  */
-export type Given = { readonly key?: string } & { readonly [K in keyof Config]?: Exclude<Config[K], undefined> }
+export type Mode = "normal" | "forced" | "isolated" | "disabled"
 
 /**
- * The default of every option.
+ * What was asked for by hand: `mode` counts as soon as nobody isolates the circuit any more.
  *
- * **Details**
- *
- * 5 consecutive failures open the circuit, one probe runs at a time and one success closes it (after gobreaker); 30 000 ms
- * pass before the first probe (after opossum), and a probe may take as long. Every failure counts.
- *
- * **Example** (The defaults)
- *
- * ```ts
- * import { CircuitBreaker } from "effect-stategraph"
- *
- * CircuitBreaker.defaults.failureThreshold // => 5
- * CircuitBreaker.defaults.resetTimeoutMs // => 30_000
- * ```
- *
- * @category config
+ * @category models
  * @since 0.1.0
  */
-export const defaults: Config = {
-  failureThreshold: 5,
-  resetTimeoutMs: 30_000,
-  halfOpenMaxCalls: 1,
-  successThreshold: 1,
-  probeTimeoutMs: 30_000,
-  isFailure: undefined
+export interface Control {
+  readonly mode: Exclude<Mode, "isolated">
+  readonly isolations: number
 }
 
-const counts = ["failureThreshold", "halfOpenMaxCalls", "successThreshold"] as const
-const durations = ["resetTimeout", "probeTimeout"] as const
-
-/** Checks an input; problems go to `reader`, under `prefix` plus the field's name. @internal */
-export const read = (reader: OptionReader, prefix: string, input: Input): Given => {
-  if (typeof input !== "object" || input === null || Array.isArray(input)) {
-    reader.reject(prefix.replace(/\.$/, "") || "input", input, "an object")
-    return {}
-  }
-  reader.known(prefix, input, [...counts, ...durations, "key", "isFailure"])
-  const given: Record<string, unknown> = {}
-  for (const name of counts) given[name] = reader.integer(prefix + name, input[name], 1)
-  for (const name of durations) given[`${name}Ms`] = reader.duration(prefix + name, input[name], { zero: false })
-  const { isFailure, key } = input as { readonly isFailure?: unknown; readonly key?: unknown }
-  if (key === undefined || (typeof key === "string" && key !== "")) given["key"] = key
-  else reader.reject(`${prefix}key`, key, "a string that is not empty")
-  if (isFailure === undefined || typeof isFailure === "function") given["isFailure"] = isFailure
-  else reader.reject(`${prefix}isFailure`, isFailure, "a function")
-  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined))
+interface Common {
+  readonly generation: number
+  readonly failureCount: number
+  readonly lastFailureAtMs?: number
+  readonly control?: Control
 }
 
-/** Completes the fields that were given with the defaults. @internal */
-export const fill = ({ key: _, ...given }: Given): Config => {
-  const config = { ...defaults, ...given }
-  return { ...config, probeTimeoutMs: given.probeTimeoutMs ?? config.resetTimeoutMs }
+interface Opened extends Common {
+  readonly openedAtMs: number
+  readonly openMs?: number
+  readonly reopenings?: number
 }
-
-/**
- * Checks options and fills in the defaults.
- *
- * **Details**
- *
- * Throws the first `InvalidConfigError`; its `source` is `"CircuitBreaker.make"` unless another one is given.
- *
- * **Gotchas**
- *
- * `key` is checked but is no part of a {@link Config}: one configuration can serve many circuits.
- *
- * **Example** (Durations become milliseconds)
- *
- * ```ts
- * import { CircuitBreaker } from "effect-stategraph"
- *
- * CircuitBreaker.make({ resetTimeout: "10 seconds" }).resetTimeoutMs // => 10_000
- * ```
- *
- * @category constructors
- * @since 0.1.0
- */
-export const make = (input: Input = {}, source: string = "CircuitBreaker.make"): Config => {
-  const reader = new OptionReader(source)
-  const given = read(reader, "", input)
-  if (reader.problems[0] !== undefined) throw reader.problems[0]
-  return fill(given)
-}
-
-/** Whether two configurations mean the same; `isFailure` is compared by identity. @internal */
-export const sameConfig = (a: Config, b: Config): boolean =>
-  a === b || (Object.keys(defaults) as Array<keyof Config>).every((field) => a[field] === b[field])
 
 /**
  * The state of one circuit, an immutable value; `_tag` is its {@link CircuitState}.
@@ -181,35 +116,23 @@ export const sameConfig = (a: Config, b: Config): boolean =>
  *
  * Times are milliseconds of whatever clock `nowMs` comes from. `failureCount` counts the failures since the last success in
  * CLOSED, failed probes included; `lastFailureAtMs` is there when it is above 0. `successes` counts the probes that ended
- * well, `probes` are those that run or have lost their slot.
+ * well, `probes` are those that run or have lost their slot. `window` is there when rates are taken and a call has ended,
+ * `openMs` when this opening takes longer than `resetTimeout`, `reopenings` when open times grow, `control` while somebody
+ * holds the circuit.
  *
  * @category models
  * @since 0.1.0
  */
 export type State =
-  | {
-    readonly _tag: "CLOSED"
-    readonly generation: number
-    readonly failureCount: number
-    readonly lastFailureAtMs?: number
-  }
-  | {
-    readonly _tag: "OPEN"
-    readonly generation: number
-    readonly failureCount: number
-    readonly openedAtMs: number
-    readonly lastFailureAtMs: number
-  }
-  | {
+  | (Common & { readonly _tag: "CLOSED"; readonly window?: Window })
+  | (Opened & { readonly _tag: "OPEN" })
+  | (Opened & {
     readonly _tag: "HALF_OPEN"
-    readonly generation: number
-    readonly failureCount: number
-    readonly openedAtMs: number
-    readonly lastFailureAtMs: number
     readonly successes: number
     readonly probes: ReadonlyArray<{ readonly generation: number; readonly startedAtMs: number }>
-  }
+  })
 
+type Closed = Extract<State, { readonly _tag: "CLOSED" }>
 type Probes = Extract<State, { readonly _tag: "HALF_OPEN" }>["probes"]
 
 /**
@@ -246,20 +169,26 @@ export type Step = { readonly state: State; readonly transition?: Transition }
  */
 export const initial: State = { _tag: "CLOSED", generation: 0, failureCount: 0 }
 
-// The last instant belongs to "over". So does a time before the window: a clock that stepped back must not prolong it.
-const isOver = (sinceMs: number, windowMs: number, nowMs: number): boolean =>
-  nowMs - sinceMs >= windowMs || (nowMs < sinceMs && windowMs !== Infinity)
+const closed = (generation: number): Closed => ({ _tag: "CLOSED", generation, failureCount: 0 })
 
-const move = (from: State, to: State): Step => ({ state: to, transition: { from: from._tag, to: to._tag } })
+const move = (from: State, to: State): Step =>
+  from._tag === to._tag ? { state: to } : { state: to, transition: { from: from._tag, to: to._tag } }
 
-const open = (from: State, nowMs: number): Step =>
-  move(from, {
+const open = (from: State, { failed, retryAfterMs }: Seen, nowMs: number, config: Config): Step => {
+  const { maxResetTimeoutMs, resetTimeoutMs, resetTimeoutMultiplier } = config
+  const reopenings = from._tag === "HALF_OPEN" ? (from.reopenings ?? 0) + 1 : 0
+  const wishedMs = Math.max(resetTimeoutMs * resetTimeoutMultiplier ** reopenings, retryAfterMs)
+  const openMs = Math.min(wishedMs, Math.max(resetTimeoutMs, maxResetTimeoutMs))
+  return move(from, {
     _tag: "OPEN",
     generation: from.generation + 1,
-    failureCount: from.failureCount + 1,
+    failureCount: failed ? from.failureCount + 1 : 0,
     openedAtMs: nowMs,
-    lastFailureAtMs: nowMs
+    ...failed && { lastFailureAtMs: nowMs },
+    ...openMs !== resetTimeoutMs && { openMs },
+    ...resetTimeoutMultiplier !== 1 && { reopenings }
   })
+}
 
 /** The probes that have not lost their slot to `probeTimeout`, oldest first. @internal */
 export const probes = (state: State, nowMs: number, config: Config): Probes =>
@@ -273,11 +202,12 @@ export const probes = (state: State, nowMs: number, config: Config): Probes =>
  * **Details**
  *
  * - CLOSED: admitted.
- * - OPEN: rejected, with the identical state; from `resetTimeout` on, admitted as the first probe of HALF_OPEN.
+ * - OPEN: rejected, with the identical state; when the open time is over, admitted as the first probe of HALF_OPEN.
  * - HALF_OPEN: admitted as a probe while fewer than `halfOpenMaxCalls` hold a slot, else rejected until the first of them
  *   loses it.
  *
- * `retryAfter` is rounded up to whole milliseconds, so that asking then is never too early.
+ * `retryAfter` is rounded up to whole milliseconds, so that asking then is never too early; it is infinite while the circuit
+ * is held open by hand.
  *
  * **Gotchas**
  *
@@ -316,12 +246,34 @@ export const admit = (state: State, nowMs: number, config: Config): Step & { rea
 
 const timeToProbe = (state: State, live: Probes, nowMs: number, config: Config): number => {
   if (state._tag === "OPEN") {
-    return isOver(state.openedAtMs, config.resetTimeoutMs, nowMs) ? 0 : state.openedAtMs + config.resetTimeoutMs - nowMs
+    const openMs = state.openMs ?? config.resetTimeoutMs
+    return isOver(state.openedAtMs, openMs, nowMs) ? 0 : state.openedAtMs + openMs - nowMs
   }
   const oldest = live[0]
   return oldest === undefined || live.length < config.halfOpenMaxCalls
     ? 0
     : oldest.startedAtMs + config.probeTimeoutMs - nowMs
+}
+
+/**
+ * An admitted call that has ended: its generation, what became of it, how long it took (0 unless given), and how long the
+ * dependency asked to be left alone.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Call {
+  readonly generation: number
+  readonly outcome: Outcome
+  readonly durationMs?: number
+  readonly retryAfterMs?: number
+}
+
+/** A call that counts, as the rules see it. */
+interface Seen {
+  readonly failed: boolean
+  readonly slow: boolean
+  readonly retryAfterMs: number
 }
 
 /**
@@ -331,9 +283,14 @@ const timeToProbe = (state: State, live: Probes, nowMs: number, config: Config):
  *
  * An outcome counts in the generation of CLOSED, or for a probe that holds its slot; any other returns the identical state.
  *
- * - CLOSED: a success brings `failureCount` to 0; a failure adds 1, and at `failureThreshold` opens the circuit.
- * - HALF_OPEN: a success counts towards `successThreshold`, which closes the circuit; a failure opens it for a new full
- *   window from `nowMs`; `"ignored"` frees the slot.
+ * - CLOSED: a success brings `failureCount` to 0, a failure adds 1, and both go into the window. At `failureThreshold`, or at
+ *   a rate of the window, the circuit opens.
+ * - HALF_OPEN: a success counts towards `successThreshold`, which closes the circuit; a failure, or a slow success where calls
+ *   can be slow, opens it for a new full window from `nowMs`; `"ignored"` frees the slot.
+ * - Disabled: nothing counts.
+ *
+ * It stays open for `resetTimeout` times `resetTimeoutMultiplier` to the power of the failed probes since it was CLOSED, or
+ * for `retryAfterMs` if that is longer, but at most for `maxResetTimeout`.
  *
  * **Example** (The failure that opens it)
  *
@@ -352,32 +309,168 @@ const timeToProbe = (state: State, live: Probes, nowMs: number, config: Config):
  * @category state machine
  * @since 0.1.0
  */
-export const record = (
-  state: State,
-  { generation, outcome }: { readonly generation: number; readonly outcome: Outcome },
-  nowMs: number,
-  config: Config
-): Step => {
+export const record = (state: State, call: Call, nowMs: number, config: Config): Step => {
+  const { durationMs = 0, generation, outcome, retryAfterMs = 0 } = call
+  if (state._tag === "CLOSED" && outcome === "success" && state.failureCount === 0 && !takesRates(config)) {
+    return { state }
+  }
+  const slow = durationMs > config.slowCallThresholdMs
   if (state._tag === "CLOSED") {
-    if (generation !== state.generation || outcome === "ignored") return { state }
-    if (outcome === "success") return state.failureCount === 0 ? { state } : { state: closed(generation) }
-    const failureCount = state.failureCount + 1
-    if (failureCount >= config.failureThreshold) return open(state, nowMs)
-    return { state: { _tag: "CLOSED", generation, failureCount, lastFailureAtMs: nowMs } }
+    if (generation !== state.generation || outcome === "ignored" || state.control !== undefined) return { state }
+    return count(state, { failed: outcome === "failure", slow, retryAfterMs }, nowMs, config)
   }
   if (state._tag === "OPEN" || !probes(state, nowMs, config).some((probe) => probe.generation === generation)) {
     return { state }
   }
-  if (outcome === "failure") return open(state, nowMs)
+  const failed = outcome === "failure" || (outcome === "success" && slow)
+  if (failed) return open(state, { failed, slow, retryAfterMs }, nowMs, config)
   const successes = outcome === "success" ? state.successes + 1 : state.successes
   if (successes >= config.successThreshold) return move(state, closed(state.generation + 1))
   return { state: { ...state, successes, probes: state.probes.filter((probe) => probe.generation !== generation) } }
 }
 
-const closed = (generation: number): State => ({ _tag: "CLOSED", generation, failureCount: 0 })
+const takesRates = (config: Config): boolean =>
+  config.failureRateThreshold !== Infinity || config.slowCallThresholdMs !== Infinity
+
+const count = (state: Closed, seen: Seen, nowMs: number, config: Config): Step => {
+  const failureCount = seen.failed ? state.failureCount + 1 : 0
+  const window = takesRates(config) ? Calls.add(state.window, seen, nowMs, config) : undefined
+  if (failureCount >= config.failureThreshold || (window !== undefined && trips(window, nowMs, config))) {
+    return open(state, seen, nowMs, config)
+  }
+  return {
+    state: {
+      _tag: "CLOSED",
+      generation: state.generation,
+      failureCount,
+      ...seen.failed && { lastFailureAtMs: nowMs },
+      ...window !== undefined && { window }
+    }
+  }
+}
+
+const trips = (window: Window, nowMs: number, config: Config): boolean => {
+  const { calls, failures, slow } = Calls.tally(window, nowMs, config)
+  return calls >= config.minimumCalls && (
+    (failures > 0 && failures / calls >= config.failureRateThreshold) ||
+    (slow > 0 && slow / calls >= config.slowCallRateThreshold)
+  )
+}
+
+/** What counts for the rates now; nothing where none is taken. @internal */
+export const tally = (state: State, nowMs: number, config: Config): Tally =>
+  Calls.tally(state._tag === "CLOSED" ? state.window : undefined, nowMs, config)
+
+/** Whether it is as good as one that nobody has used. @internal */
+export const isBlank = (state: State): boolean =>
+  state._tag === "CLOSED" && state.failureCount === 0 && state.window === undefined && state.control === undefined
+
+const normal: Control = { mode: "normal", isolations: 0 }
+
+// Every step by hand starts from nothing: no counters, a new generation, so that calls in flight no longer count.
+const steer = (state: State, control: Control, nowMs: number): Step => {
+  const isNormal = control.mode === "normal" && control.isolations === 0
+  const next = { ...closed(state.generation + 1), ...!isNormal && { control } }
+  if (control.isolations === 0 && control.mode !== "forced") return move(state, next)
+  const openedAtMs = state._tag === "OPEN" ? state.openedAtMs : nowMs
+  return move(state, { ...next, _tag: "OPEN", openedAtMs, openMs: Infinity })
+}
+
+/**
+ * Who says what the circuit does.
+ *
+ * @category control
+ * @since 0.1.0
+ */
+export const mode = ({ control = normal }: State): Mode => control.isolations > 0 ? "isolated" : control.mode
+
+/**
+ * Opens a circuit until it is {@link reset}: every call is rejected, and no time passes.
+ *
+ * **Example** (No probe, however late)
+ *
+ * ```ts
+ * import { CircuitBreaker } from "effect-stategraph"
+ *
+ * const { state } = CircuitBreaker.forceOpen(CircuitBreaker.initial, 0)
+ *
+ * CircuitBreaker.admit(state, 1e12, CircuitBreaker.defaults).decision._tag // => "Rejected"
+ * CircuitBreaker.mode(state) // => "forced"
+ * ```
+ *
+ * @category control
+ * @since 0.1.0
+ */
+export const forceOpen = (state: State, nowMs: number): Step =>
+  steer(state, { ...state.control ?? normal, mode: "forced" }, nowMs)
+
+/**
+ * Closes a circuit and keeps it from counting until it is {@link reset}: every call is admitted.
+ *
+ * **Example** (Failures change nothing)
+ *
+ * ```ts
+ * import { CircuitBreaker } from "effect-stategraph"
+ *
+ * const config = CircuitBreaker.make({ failureThreshold: 1 })
+ * const { state } = CircuitBreaker.disable(CircuitBreaker.initial)
+ *
+ * CircuitBreaker.record(state, { generation: 1, outcome: "failure" }, 0, config).state === state // => true
+ * ```
+ *
+ * @category control
+ * @since 0.1.0
+ */
+export const disable = (state: State): Step =>
+  // Whoever isolates it holds it OPEN already, so no time is needed.
+  steer(state, { ...state.control ?? normal, mode: "disabled" }, 0)
+
+/**
+ * Opens a circuit until it is {@link release}d as often as it was isolated.
+ *
+ * **Details**
+ *
+ * A {@link reset} does not end it: it only takes back {@link forceOpen} and {@link disable}, which otherwise count when the
+ * last one has released the circuit.
+ *
+ * **Example** (Two hold it)
+ *
+ * ```ts
+ * import { CircuitBreaker } from "effect-stategraph"
+ *
+ * const one = CircuitBreaker.isolate(CircuitBreaker.initial, 0).state
+ * const two = CircuitBreaker.isolate(one, 0).state
+ *
+ * CircuitBreaker.release(two).state._tag // => "OPEN"
+ * CircuitBreaker.release(CircuitBreaker.release(two).state).transition // => { from: "OPEN", to: "CLOSED" }
+ * ```
+ *
+ * @category control
+ * @since 0.1.0
+ */
+export const isolate = (state: State, nowMs: number): Step => {
+  const { isolations, mode } = state.control ?? normal
+  return steer(state, { mode, isolations: isolations + 1 }, nowMs)
+}
+
+/**
+ * Ends one isolation. After the last one the circuit is CLOSED, counters zero, unless it is forced open; a circuit that
+ * nobody isolates is left alone.
+ *
+ * @category control
+ * @since 0.1.0
+ */
+export const release = (state: State): Step => {
+  const { isolations, mode } = state.control ?? normal
+  return isolations === 0 ? { state } : steer(state, { mode, isolations: isolations - 1 }, 0)
+}
 
 /**
  * Closes a circuit: counters zero and a new generation, so that calls in flight no longer count.
+ *
+ * **Details**
+ *
+ * It ends {@link forceOpen} and {@link disable}. A circuit that somebody isolates stays open.
  *
  * **Example** (Resetting)
  *
@@ -390,7 +483,4 @@ const closed = (generation: number): State => ({ _tag: "CLOSED", generation, fai
  * @category state machine
  * @since 0.1.0
  */
-export const reset = (state: State): Step => {
-  const next = closed(state.generation + 1)
-  return state._tag === "CLOSED" ? { state: next } : move(state, next)
-}
+export const reset = (state: State): Step => steer(state, { ...state.control ?? normal, mode: "normal" }, 0)

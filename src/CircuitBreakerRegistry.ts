@@ -9,6 +9,7 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as PubSub from "effect/PubSub"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as CircuitBreaker from "./CircuitBreaker.ts"
 import type { CircuitOpenError } from "./GraphError.ts"
@@ -43,8 +44,12 @@ export interface Change extends Transition {
 export interface Snapshot {
   readonly key: string
   readonly state: CircuitBreaker.CircuitState
+  /** Absent while the circuit works by itself; `forced` and `isolated` hold it OPEN, `disabled` CLOSED. */
+  readonly mode?: Exclude<CircuitBreaker.Mode, "normal">
   /** Failures since the last success in CLOSED, failed probes included. */
   readonly failureCount: number
+  /** What its rates are taken of now; absent in OPEN and HALF_OPEN, and where no rate is taken. */
+  readonly window?: CircuitBreaker.Tally
   /** Epoch milliseconds; absent in CLOSED. */
   readonly openedAt?: number
   /** Epoch milliseconds; absent while `failureCount` is 0. */
@@ -72,7 +77,8 @@ export interface Recorded {
  * **Details**
  *
  * `config` is the one in force for the circuit. `transition` is there when the ask itself changed the state (OPEN to
- * HALF_OPEN). The first `record` counts, unless the circuit moved on; later ones only tell the state.
+ * HALF_OPEN). The first `record` counts, unless the circuit moved on; later ones only tell the state. The time from the
+ * permission to the record is the call's, for slow calls; `retryAfter` prolongs the opening that a failure leads to.
  *
  * @category models
  * @since 0.1.0
@@ -82,7 +88,18 @@ export interface Permit {
   readonly probe: boolean
   readonly config: CircuitBreaker.Config
   readonly transition?: Transition
-  readonly record: (outcome: CircuitBreaker.Outcome) => Effect.Effect<Recorded>
+  readonly record: (outcome: CircuitBreaker.Outcome, retryAfter?: Duration.Duration) => Effect.Effect<Recorded>
+}
+
+/**
+ * A circuit held open by hand, until it is released or its scope closes, whichever comes first.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Isolation {
+  /** Gives the circuit back; a second time does nothing. */
+  readonly release: Effect.Effect<void>
 }
 
 /**
@@ -91,7 +108,8 @@ export interface Permit {
  * **Details**
  *
  * - One configuration per key: that of the call that created the circuit. A differing one is ignored with a warning.
- * - A circuit without failures and without calls in flight is forgotten, so keys may be many.
+ * - A circuit without failures and without calls in flight is forgotten, so keys may be many. Not so where rates are taken:
+ *   what has been counted stays until the circuit is reset.
  * - Time is the `Clock`'s monotonic time: a wall clock that is set back keeps nothing open.
  *
  * @category models
@@ -124,8 +142,23 @@ export interface Service {
   readonly state: (key: string) => Effect.Effect<Snapshot>
   /** Looks at every circuit that has failures, is not CLOSED, or has calls in flight. */
   readonly states: Effect.Effect<ReadonlyArray<Snapshot>>
-  /** Closes one circuit, counters zero; its calls in flight no longer count. An unknown key is a no-op. */
+  /**
+   * Closes one circuit, counters zero; its calls in flight no longer count. An unknown key is a no-op.
+   *
+   * **Details**
+   *
+   * It ends `forceOpen` and `disable`. A circuit that somebody isolates stays open until it is released.
+   */
   readonly reset: (key: string) => Effect.Effect<void>
+  /** Opens one circuit until it is reset: every call is rejected, its `retryAfter` is infinite. */
+  readonly forceOpen: (key: string) => Effect.Effect<void>
+  /** Closes one circuit and stops its counting until it is reset: every call is admitted. */
+  readonly disable: (key: string) => Effect.Effect<void>
+  /**
+   * Opens one circuit until this isolation and all others of it are released, or their scopes close: for maintenance. Then it
+   * is CLOSED, counters zero, or what `forceOpen` or `disable` asked for meanwhile.
+   */
+  readonly isolate: (key: string) => Effect.Effect<Isolation, never, Scope.Scope>
   /** Resets every circuit. */
   readonly resetAll: Effect.Effect<void>
   /**
@@ -224,6 +257,9 @@ export const makeUnsafe = (): Service => {
       Effect.sync(() => Store.known(store).map((entry) => Store.snapshot(entry, clock)))
     ),
     reset: (key) => Store.reset(store, key),
+    forceOpen: (key) => Store.forceOpen(store, key),
+    disable: (key) => Store.disable(store, key),
+    isolate: (key) => Store.isolate(store, key),
     resetAll: Effect.suspend(() =>
       Effect.forEach(Store.known(store), ({ key }) => Store.reset(store, key), { discard: true })
     ),

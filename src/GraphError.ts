@@ -444,7 +444,10 @@ export class CircuitOpenError extends Schema.TaggedError<CircuitOpenError>()("Ci
   retryAfter: Schema.Duration
 }) {
   override get message(): string {
-    return `circuit "${this.key}" is ${this.circuitState}, retry after ${Duration.format(this.retryAfter)}`
+    return `circuit "${this.key}" is ${this.circuitState}, ` +
+      (Duration.isFinite(this.retryAfter)
+        ? `retry after ${Duration.format(this.retryAfter)}`
+        : "and stays so until somebody closes it")
   }
 }
 

@@ -437,7 +437,8 @@ const environment = Environment.options(parse)
  *
  * Each option has a variable, the path of its name in capitals: `STATEGRAPH_TIMEOUT`, `_TOTAL_TIMEOUT`, `_GRACE`,
  * `_FAIL_FAST`, `_CONCURRENCY`, `_LIMIT_KEY`, `_LIMIT_PERMITS`, `_LIMIT_QUEUE`, `_INCLUDE_TRACEBACK`, `_RETRY_MAX_RETRIES`, `_RETRY_BASE_DELAY`, `_RETRY_RETRY_ON` (names
- * with commas between), ..., `_CIRCUIT_BREAKER_KEY`, `_CIRCUIT_BREAKER_FAILURE_THRESHOLD`, ... (all but `isFailure`).
+ * with commas between), ..., `_CIRCUIT_BREAKER_KEY`, `_CIRCUIT_BREAKER_FAILURE_THRESHOLD`, ... (all but `isFailure` and
+ * `retryAfter`).
  *
  * - A duration is text as in Effect (`"2 seconds"`, `"Infinity"`); a bare number is milliseconds.
  * - A flag is `true`, `yes`, `on`, `y` or `1`, or `false`, `no`, `off`, `n` or `0`.

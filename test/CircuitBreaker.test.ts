@@ -3,51 +3,7 @@ import { Arbitrary, Duration, Schema } from "effect"
 import * as CircuitBreaker from "../src/CircuitBreaker.ts"
 import { InvalidConfigError } from "../src/GraphError.ts"
 import { OptionReader } from "../src/internal/option.ts"
-
-const config = (input?: CircuitBreaker.Input): CircuitBreaker.Config =>
-  CircuitBreaker.make({ failureThreshold: 1, resetTimeout: 1000, ...input })
-
-/** One circuit with a clock that is turned by hand. */
-class Circuit {
-  state: CircuitBreaker.State = CircuitBreaker.initial
-  now = 0
-  readonly transitions: Array<string> = []
-  readonly config: CircuitBreaker.Config
-  constructor(input?: CircuitBreaker.Input) {
-    this.config = config(input)
-  }
-
-  private enter<S extends CircuitBreaker.Step>(step: S): S {
-    this.state = step.state
-    if (step.transition) this.transitions.push(`${step.transition.from}->${step.transition.to}`)
-    return step
-  }
-
-  ask(): CircuitBreaker.Decision {
-    return this.enter(CircuitBreaker.admit(this.state, this.now, this.config)).decision
-  }
-
-  /** Asks, and expects to be admitted. */
-  call(): number {
-    const decision = this.ask()
-    assert(decision._tag === "Admitted")
-    return decision.generation
-  }
-
-  record(generation: number, outcome: CircuitBreaker.Outcome): void {
-    this.enter(CircuitBreaker.record(this.state, { generation, outcome }, this.now, this.config))
-  }
-
-  reset(): void {
-    this.enter(CircuitBreaker.reset(this.state))
-  }
-
-  /** Fails once, which opens a circuit of threshold 1, and waits for the end of the window. */
-  openAndWait(): void {
-    this.record(this.call(), "failure")
-    this.now += this.config.resetTimeoutMs
-  }
-}
+import { Circuit } from "./support/circuit.ts"
 
 const problemOf = (input: unknown): InvalidConfigError => {
   try {
@@ -64,7 +20,16 @@ describe("configuration", () => {
     assert.deepStrictEqual(CircuitBreaker.make(), CircuitBreaker.defaults)
     assert.deepStrictEqual(CircuitBreaker.defaults, {
       failureThreshold: 5,
+      failureRateThreshold: Infinity,
+      slowCallThresholdMs: Infinity,
+      slowCallRateThreshold: 1,
+      windowSize: 100,
+      windowDurationMs: Infinity,
+      minimumCalls: 100,
       resetTimeoutMs: 30_000,
+      resetTimeoutMultiplier: 1,
+      maxResetTimeoutMs: 3_600_000,
+      retryAfter: undefined,
       halfOpenMaxCalls: 1,
       successThreshold: 1,
       probeTimeoutMs: 30_000,
@@ -74,11 +39,21 @@ describe("configuration", () => {
 
   it("every field is read, alone and together", () => {
     const isFailure = () => true
+    const retryAfter = () => undefined
     assert.deepStrictEqual(
       CircuitBreaker.make({
         key: "k",
         failureThreshold: 1,
+        failureRateThreshold: 0.5,
+        slowCallThreshold: "1 second",
+        slowCallRateThreshold: 0.25,
+        windowSize: 20,
+        windowDuration: "1 minute",
+        minimumCalls: 30,
         resetTimeout: "2 seconds",
+        resetTimeoutMultiplier: 2,
+        maxResetTimeout: "10 seconds",
+        retryAfter,
         halfOpenMaxCalls: 3,
         successThreshold: 4,
         probeTimeout: Duration.seconds(5),
@@ -86,7 +61,16 @@ describe("configuration", () => {
       }),
       {
         failureThreshold: 1,
+        failureRateThreshold: 0.5,
+        slowCallThresholdMs: 1000,
+        slowCallRateThreshold: 0.25,
+        windowSize: 20,
+        windowDurationMs: 60_000,
+        minimumCalls: 30,
         resetTimeoutMs: 2000,
+        resetTimeoutMultiplier: 2,
+        maxResetTimeoutMs: 10_000,
+        retryAfter,
         halfOpenMaxCalls: 3,
         successThreshold: 4,
         probeTimeoutMs: 5000,
@@ -122,6 +106,25 @@ describe("configuration", () => {
     ["failureThreshold", 0],
     ["failureThreshold", 1.5],
     ["failureThreshold", "5"],
+    ["failureThreshold", -Infinity],
+    ["failureRateThreshold", 1.01],
+    ["failureRateThreshold", -0.01],
+    ["failureRateThreshold", NaN],
+    ["failureRateThreshold", "0.5"],
+    ["slowCallThreshold", 0],
+    ["slowCallThreshold", "slow"],
+    ["slowCallRateThreshold", 2],
+    ["slowCallRateThreshold", Infinity],
+    ["windowSize", 0],
+    ["windowSize", Infinity],
+    ["windowDuration", -1],
+    ["minimumCalls", 0],
+    ["minimumCalls", 1.5],
+    ["resetTimeoutMultiplier", 0.99],
+    ["resetTimeoutMultiplier", Infinity],
+    ["resetTimeoutMultiplier", "2"],
+    ["maxResetTimeout", 0],
+    ["retryAfter", 5],
     ["halfOpenMaxCalls", 0],
     ["successThreshold", -1],
     ["resetTimeout", 0],
@@ -174,11 +177,20 @@ describe("configuration", () => {
       { halfOpenMaxCalls: 2 },
       { successThreshold: 2 },
       { probeTimeout: 1 },
-      { isFailure }
+      { isFailure },
+      { failureRateThreshold: 1 },
+      { slowCallThreshold: 1 },
+      { slowCallThreshold: Infinity, slowCallRateThreshold: 0.5 },
+      { windowSize: 200 },
+      { windowDuration: "1 minute" },
+      { minimumCalls: 99 },
+      { resetTimeoutMultiplier: 2 },
+      { maxResetTimeout: 1 },
+      { retryAfter: () => undefined }
     ]
     for (const input of inputs) {
       assert.isFalse(CircuitBreaker.sameConfig(CircuitBreaker.defaults, CircuitBreaker.make(input)))
-      assert.isTrue(CircuitBreaker.sameConfig(CircuitBreaker.make(input), CircuitBreaker.make(input)))
+      assert.isTrue(CircuitBreaker.sameConfig(CircuitBreaker.make(input), CircuitBreaker.make({ ...input })))
     }
   })
 })

@@ -464,7 +464,15 @@ describe("environment", () => {
     ["CIRCUIT_BREAKER", "false", { circuitBreaker: false }],
     ["CIRCUIT_BREAKER_KEY", "42", { circuitBreaker: { key: "42" } }],
     ["CIRCUIT_BREAKER_FAILURE_THRESHOLD", "5", { circuitBreaker: { failureThreshold: 5 } }],
+    ["CIRCUIT_BREAKER_FAILURE_RATE_THRESHOLD", "0.5", { circuitBreaker: { failureRateThreshold: 0.5 } }],
+    ["CIRCUIT_BREAKER_SLOW_CALL_THRESHOLD", "2 seconds", { circuitBreaker: { slowCallThreshold: "2 seconds" } }],
+    ["CIRCUIT_BREAKER_SLOW_CALL_RATE_THRESHOLD", "0.25", { circuitBreaker: { slowCallRateThreshold: 0.25 } }],
+    ["CIRCUIT_BREAKER_WINDOW_SIZE", "20", { circuitBreaker: { windowSize: 20 } }],
+    ["CIRCUIT_BREAKER_WINDOW_DURATION", "1 minute", { circuitBreaker: { windowDuration: "1 minute" } }],
+    ["CIRCUIT_BREAKER_MINIMUM_CALLS", "10", { circuitBreaker: { minimumCalls: 10 } }],
     ["CIRCUIT_BREAKER_RESET_TIMEOUT", "30 seconds", { circuitBreaker: { resetTimeout: "30 seconds" } }],
+    ["CIRCUIT_BREAKER_RESET_TIMEOUT_MULTIPLIER", "1.5", { circuitBreaker: { resetTimeoutMultiplier: 1.5 } }],
+    ["CIRCUIT_BREAKER_MAX_RESET_TIMEOUT", "5 minutes", { circuitBreaker: { maxResetTimeout: "5 minutes" } }],
     ["CIRCUIT_BREAKER_HALF_OPEN_MAX_CALLS", "2", { circuitBreaker: { halfOpenMaxCalls: 2 } }],
     ["CIRCUIT_BREAKER_SUCCESS_THRESHOLD", "3", { circuitBreaker: { successThreshold: 3 } }],
     ["CIRCUIT_BREAKER_PROBE_TIMEOUT", "100", { circuitBreaker: { probeTimeout: 100 } }]
@@ -479,13 +487,13 @@ describe("environment", () => {
       }))
   }
 
-  it("has a variable for every option but isFailure", () => {
+  it("has a variable for every option but isFailure and retryAfter", () => {
     const keys = (value: object) => Object.keys(value).map((key) => key.replace(/Ms$/, ""))
     const names = [
       ...keys(ParallelConfig.defaults),
       ...keys(RetryPolicy.defaults).map((key) => `retry.${key}`),
       ...["key", ...keys(CircuitBreaker.defaults)].map((key) => `circuitBreaker.${key}`)
-    ].filter((key) => key !== "circuitBreaker.isFailure")
+    ].filter((key) => key !== "circuitBreaker.isFailure" && key !== "circuitBreaker.retryAfter")
     const paths = variables.flatMap(([, , input]) =>
       Object.entries(input).map(([field, value]) =>
         typeof value === "object" ? `${field}.${Object.keys(value)[0]}` : field
@@ -539,6 +547,19 @@ describe("environment", () => {
       assert.deepStrictEqual(yield* read({ STATEGRAPH_GRACE: "0" }), { grace: 0 })
     }))
 
+  it.effect("Infinity switches a rule of the circuit off", () =>
+    Effect.gen(function*() {
+      const env = {
+        STATEGRAPH_CIRCUIT_BREAKER_FAILURE_THRESHOLD: "Infinity",
+        STATEGRAPH_CIRCUIT_BREAKER_FAILURE_RATE_THRESHOLD: "Infinity",
+        STATEGRAPH_CIRCUIT_BREAKER_SLOW_CALL_THRESHOLD: "Infinity"
+      }
+      assert.deepStrictEqual(circuitOf(yield* readLayer(env)).config, {
+        ...CircuitBreaker.defaults,
+        failureThreshold: Infinity
+      })
+    }))
+
   it.effect("false switches off whatever else is set", () =>
     Effect.gen(function*() {
       const env = {
@@ -573,7 +594,20 @@ describe("environment", () => {
       "an array of 3",
       "a function, or a list of _tags and error class names; write names with commas between"
     ],
-    ["CIRCUIT_BREAKER_FAILURE_THRESHOLD", "0", "circuitBreaker.failureThreshold", "0", "an integer of at least 1"],
+    [
+      "CIRCUIT_BREAKER_FAILURE_THRESHOLD",
+      "0",
+      "circuitBreaker.failureThreshold",
+      "0",
+      "an integer of at least 1, or Infinity"
+    ],
+    [
+      "CIRCUIT_BREAKER_FAILURE_RATE_THRESHOLD",
+      "50%",
+      "circuitBreaker.failureRateThreshold",
+      `"50%"`,
+      "a number from 0 to 1, or Infinity"
+    ],
     ["RETRY", "true", "retry", `"true"`, "false; the variables that begin with its name set options"],
     ["CIRCUIT_BREAKER", "off", "circuitBreaker", `"off"`, "false; the variables that begin with its name set options"]
   ]

@@ -29,6 +29,8 @@ const fields: ReadonlyArray<ReadonlyArray<ParallelConfig.Input>> = [
     { circuitBreaker: false },
     { circuitBreaker: {} },
     { circuitBreaker: { failureThreshold: 1, halfOpenMaxCalls: 3 } },
+    { circuitBreaker: { failureRateThreshold: 0, minimumCalls: 1, windowDuration: "1 second" } },
+    { circuitBreaker: { slowCallThreshold: "1 hour", windowSize: 1, resetTimeoutMultiplier: 2 } },
     { circuitBreaker: { key: "shared", failureThreshold: 7 } }
   ],
   [{ concurrency: 1 }, { concurrency: 2 }, { concurrency: "unbounded" }],

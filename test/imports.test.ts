@@ -22,6 +22,7 @@ const tiers: ReadonlyArray<ReadonlyArray<string>> = [
     "internal/time",
     "internal/work"
   ],
+  ["internal/circuitOptions", "internal/circuitOutcome", "internal/circuitWindow"],
   [
     "RetryPolicy",
     "Bulkhead",

@@ -1,22 +1,25 @@
 /**
  * Circuits by key, in memory: one `Ref` per key, each transition one atomic step of it.
  */
-import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as MutableRef from "effect/MutableRef"
 import * as PubSub from "effect/PubSub"
 import * as Ref from "effect/Ref"
+import type * as Scope from "effect/Scope"
 import * as CircuitBreaker from "../CircuitBreaker.ts"
-import type { Change, Permit, Recorded, Snapshot, Transition } from "../CircuitBreakerRegistry.ts"
+import type { Change, Isolation, Permit, Recorded, Snapshot, Transition } from "../CircuitBreakerRegistry.ts"
 import { CircuitOpenError } from "../GraphError.ts"
+import { type Judged, outcomeOf, warn } from "./circuitOutcome.ts"
 import { monotonicMs } from "./time.ts"
 
 export interface Entry {
   readonly key: string
   readonly state: Ref.Ref<CircuitBreaker.State>
-  config: CircuitBreaker.Config
+  /** That of the first call; none, as long as it was only steered by hand. */
+  config: CircuitBreaker.Config | undefined
   /** Calls in flight, and whoever else is at work on it: while there are any the entry stays, and so do its generations. */
   holders: number
   conflict: "none" | "found" | "logged"
@@ -32,7 +35,9 @@ export interface Store {
 
 export interface Call {
   readonly entry: Entry
+  readonly config: CircuitBreaker.Config
   readonly clock: Clock.Clock
+  readonly startedAtMs: number
   readonly generation: number
   readonly probe: boolean
   readonly transition: Transition | undefined
@@ -47,7 +52,7 @@ export const known = (store: Store): Array<Entry> =>
   Array.from(store.entries.values()).filter((entry) => entry !== store.idle)
 
 // `hold` and `release` belong together, in one uninterruptible region.
-const hold = (store: Store, key: string, config: CircuitBreaker.Config): Entry => {
+const hold = (store: Store, key: string, config: CircuitBreaker.Config | undefined): Entry => {
   let entry = store.entries.get(key)
   if (entry === undefined) {
     entry = { key, state: Ref.makeUnsafe(CircuitBreaker.initial), config, holders: 0, conflict: "none" }
@@ -56,8 +61,9 @@ const hold = (store: Store, key: string, config: CircuitBreaker.Config): Entry =
     store.idle = undefined
     entry.config = config
     entry.conflict = "none"
-  } else if (entry.conflict === "none" && !CircuitBreaker.sameConfig(entry.config, config)) {
-    entry.conflict = "found"
+  } else if (config !== undefined && entry.config !== config) {
+    if (entry.config === undefined) entry.config = config
+    else if (entry.conflict === "none" && !CircuitBreaker.sameConfig(entry.config, config)) entry.conflict = "found"
   }
   entry.holders++
   return entry
@@ -65,8 +71,7 @@ const hold = (store: Store, key: string, config: CircuitBreaker.Config): Entry =
 
 const release = (store: Store, entry: Entry): void => {
   entry.holders--
-  // No failures means CLOSED: what opens a circuit is one, and only closing forgets them.
-  if (entry.holders > 0 || Ref.getUnsafe(entry.state).failureCount > 0) return
+  if (entry.holders > 0 || !CircuitBreaker.isBlank(Ref.getUnsafe(entry.state))) return
   if (store.idle !== undefined) store.entries.delete(store.idle.key)
   store.idle = entry
 }
@@ -84,10 +89,11 @@ const step = <Step extends CircuitBreaker.Step>(
   { key, state }: Entry,
   clock: Clock.Clock,
   next: (state: CircuitBreaker.State, nowMs: number) => Step
-): readonly [Step, Transition | undefined] => {
-  const step = next(Ref.getUnsafe(state), monotonicMs(clock))
+): readonly [Step, Transition | undefined, nowMs: number] => {
+  const nowMs = monotonicMs(clock)
+  const step = next(Ref.getUnsafe(state), nowMs)
   MutableRef.set(state.ref, step.state)
-  return [step, step.transition && publish(store, key, step.transition, clock)]
+  return [step, step.transition && publish(store, key, step.transition, clock), nowMs]
 }
 
 export const ask = <A, E, R>(
@@ -98,121 +104,135 @@ export const ask = <A, E, R>(
 ): Effect.Effect<A, E | CircuitOpenError, R> =>
   Effect.withFiber((fiber) => {
     const entry = hold(store, key, config)
-    if (entry.conflict !== "found") return admit(store, entry, fiber.getRef(Clock.Clock), admitted)
+    const inForce = entry.config ?? config
+    if (entry.conflict !== "found") return admit(store, entry, inForce, fiber.getRef(Clock.Clock), admitted)
     entry.conflict = "logged"
     return Effect.andThen(
       warn(`circuit "${key}" has another configuration already, this one is ignored`),
-      Effect.suspend(() => admit(store, entry, fiber.getRef(Clock.Clock), admitted))
+      Effect.suspend(() => admit(store, entry, inForce, fiber.getRef(Clock.Clock), admitted))
     )
   })
 
 const admit = <A, E, R>(
   store: Store,
   entry: Entry,
+  config: CircuitBreaker.Config,
   clock: Clock.Clock,
   admitted: (call: Call) => Effect.Effect<A, E, R>
 ): Effect.Effect<A, E | CircuitOpenError, R> => {
-  const [{ decision }, transition] = step(
+  const [{ decision }, transition, startedAtMs] = step(
     store,
     entry,
     clock,
-    (state, nowMs) => CircuitBreaker.admit(state, nowMs, entry.config)
+    (state, nowMs) => CircuitBreaker.admit(state, nowMs, config)
   )
   if (decision._tag === "Admitted") {
-    return admitted({ entry, clock, generation: decision.generation, probe: decision.probe, transition })
+    const { generation, probe } = decision
+    return admitted({ entry, config, clock, startedAtMs, generation, probe, transition })
   }
   release(store, entry)
   const { circuitState, retryAfter } = decision
   return Effect.fail(new CircuitOpenError({ key: entry.key, circuitState, retryAfter }))
 }
 
-const answer = (store: Store, { clock, entry, generation }: Call, outcome: CircuitBreaker.Outcome): Recorded => {
+const answer = (store: Store, { clock, config, entry, generation, startedAtMs }: Call, judged: Judged): Recorded => {
+  const { outcome, retryAfterMs } = judged
   const [{ state: { _tag: circuitState } }, transition] = step(
     store,
     entry,
     clock,
-    (state, nowMs) => CircuitBreaker.record(state, { generation, outcome }, nowMs, entry.config)
+    (state, nowMs) => {
+      const durationMs = nowMs - startedAtMs
+      const call = retryAfterMs === undefined
+        ? { generation, outcome, durationMs }
+        : { generation, outcome, durationMs, retryAfterMs }
+      return CircuitBreaker.record(state, call, nowMs, config)
+    }
   )
   release(store, entry)
   return transition === undefined ? { circuitState } : { circuitState, transition }
 }
 
+const success: Judged = { outcome: "success" }
+
 export const run = <A, E, R>(store: Store, call: Call, self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.onExit(self, (exit) => {
     if (Exit.isFailure(exit)) {
-      return Effect.map(outcomeOf(exit, call.entry.key, call.entry.config), (outcome) => {
-        answer(store, call, outcome)
+      return Effect.map(outcomeOf(exit, call.entry.key, call.config), (judged) => {
+        answer(store, call, judged)
       })
     }
-    answer(store, call, "success")
+    answer(store, call, success)
     return Effect.void
   })
 
 export const permit = (store: Store, call: Call): Permit => {
   let ended = false
-  const record = (outcome: CircuitBreaker.Outcome): Effect.Effect<Recorded> =>
+  const record = (outcome: CircuitBreaker.Outcome, retryAfter?: Duration.Duration): Effect.Effect<Recorded> =>
     Effect.sync(() => {
       if (ended) return { circuitState: Ref.getUnsafe(call.entry.state)._tag }
       ended = true
-      return answer(store, call, outcome)
+      return answer(
+        store,
+        call,
+        retryAfter === undefined ? { outcome } : { outcome, retryAfterMs: Duration.toMillis(retryAfter) }
+      )
     })
-  const { entry: { config }, generation, probe, transition } = call
+  const { config, generation, probe, transition } = call
   return transition === undefined
     ? { generation, probe, config, record }
     : { generation, probe, config, record, transition }
 }
 
-export const reset = (store: Store, key: string): Effect.Effect<void> =>
+/** One step by hand, of a circuit that may be new. */
+const steer = (
+  store: Store,
+  key: string,
+  next: (state: CircuitBreaker.State, nowMs: number) => CircuitBreaker.Step
+): Effect.Effect<void> =>
   Clock.clockWith((clock) => {
-    const entry = find(store, key)
-    if (entry !== undefined) {
-      entry.holders++
-      step(store, entry, clock, CircuitBreaker.reset)
-      release(store, entry)
-    }
+    const entry = hold(store, key, undefined)
+    step(store, entry, clock, next)
+    release(store, entry)
     return Effect.void
   })
+
+export const reset = (store: Store, key: string): Effect.Effect<void> =>
+  Effect.suspend(() => find(store, key) === undefined ? Effect.void : steer(store, key, CircuitBreaker.reset))
+
+export const forceOpen = (store: Store, key: string): Effect.Effect<void> => steer(store, key, CircuitBreaker.forceOpen)
+
+export const disable = (store: Store, key: string): Effect.Effect<void> => steer(store, key, CircuitBreaker.disable)
+
+export const isolate = (store: Store, key: string): Effect.Effect<Isolation, never, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.map(steer(store, key, CircuitBreaker.isolate), () => {
+      let released = false
+      return {
+        release: Effect.suspend(() => {
+          if (released) return Effect.void
+          released = true
+          return steer(store, key, CircuitBreaker.release)
+        })
+      }
+    }),
+    (isolation) => isolation.release
+  )
 
 export const isConfig = (config: CircuitBreaker.Input | CircuitBreaker.Config): config is CircuitBreaker.Config =>
   typeof config === "object" && config !== null &&
   Object.keys(CircuitBreaker.defaults).every((field) => field in config)
 
-// A logger that fails must not cost a slot.
-const warn = (...message: ReadonlyArray<unknown>): Effect.Effect<void> =>
-  Effect.ignoreCause(Effect.logWarning(...message))
-
-const succeeded = Effect.succeed("success" as const)
-const failed = Effect.succeed("failure" as const)
-const ignored = Effect.succeed("ignored" as const)
-
-/**
- * What an exit means to a circuit: a defect counts like a typed failure, only interruption is ignored, and an `isFailure`
- * that throws does not make an error harmless. @internal
- */
-export const outcomeOf = (
-  exit: Exit.Exit<unknown, unknown>,
-  key: string,
-  { isFailure }: CircuitBreaker.Config
-): Effect.Effect<CircuitBreaker.Outcome> => {
-  if (Exit.isSuccess(exit)) return succeeded
-  if (Cause.hasInterruptsOnly(exit.cause)) return ignored
-  if (isFailure === undefined) return failed
-  const defect = exit.cause.reasons.find(Cause.isDieReason)
-  try {
-    return isFailure(defect === undefined ? Cause.squash(exit.cause) : defect.defect) === false ? ignored : failed
-  } catch (thrown) {
-    return Effect.as(
-      warn(`isFailure of circuit "${key}" threw, so the error counts as a failure`, Cause.die(thrown)),
-      "failure"
-    )
-  }
-}
-
-export const snapshot = ({ config, key, state: ref }: Entry, clock: Clock.Clock): Snapshot => {
+export const snapshot = (
+  { config = CircuitBreaker.defaults, key, state: ref }: Entry,
+  clock: Clock.Clock
+): Snapshot => {
   const state = Ref.getUnsafe(ref)
   const nowMs = monotonicMs(clock)
   const offsetMs = Number(clock.currentTimeNanosUnsafe() - clock.monotonicTimeNanosUnsafe()) / 1_000_000
   const { decision } = CircuitBreaker.admit(state, nowMs, config)
+  const { calls, failures, slow } = CircuitBreaker.tally(state, nowMs, config)
+  const mode = CircuitBreaker.mode(state)
   return {
     key,
     state: state._tag,
@@ -220,6 +240,8 @@ export const snapshot = ({ config, key, state: ref }: Entry, clock: Clock.Clock)
     probes: CircuitBreaker.probes(state, nowMs, config).length,
     ...state._tag !== "CLOSED" && { openedAt: Math.round(state.openedAtMs + offsetMs) },
     ...state.lastFailureAtMs !== undefined && { lastFailureAt: Math.round(state.lastFailureAtMs + offsetMs) },
-    ...decision._tag === "Rejected" && { retryAfter: decision.retryAfter }
+    ...decision._tag === "Rejected" && { retryAfter: decision.retryAfter },
+    ...mode !== "normal" && { mode },
+    ...calls > 0 && { window: { calls, failures, slow } }
   }
 }

@@ -31,6 +31,7 @@ const word: Kind = { read: (text) => text }
 const words: Kind = { ...word, list: true, hint: "; write names with commas between" }
 const flag: Kind = { read: (text) => flags.get(String(text)) ?? text }
 const number: Kind = { read: (text) => /^[+-]?\d+(\.\d+)?$/.test(String(text)) ? Number(text) : text }
+const numberOrNever: Kind = { read: (text) => text === "Infinity" ? Infinity : number.read(text) }
 const duration: Kind = { ...number, hint: `; write durations as "2 seconds" or as milliseconds` }
 
 const kinds: Readonly<Record<string, Kind>> = {
@@ -55,8 +56,16 @@ const kinds: Readonly<Record<string, Kind>> = {
   "retry.maxStoredErrors": number,
   circuitBreaker: word,
   "circuitBreaker.key": word,
-  "circuitBreaker.failureThreshold": number,
+  "circuitBreaker.failureThreshold": numberOrNever,
+  "circuitBreaker.failureRateThreshold": numberOrNever,
+  "circuitBreaker.slowCallThreshold": duration,
+  "circuitBreaker.slowCallRateThreshold": number,
+  "circuitBreaker.windowSize": number,
+  "circuitBreaker.windowDuration": duration,
+  "circuitBreaker.minimumCalls": number,
   "circuitBreaker.resetTimeout": duration,
+  "circuitBreaker.resetTimeoutMultiplier": number,
+  "circuitBreaker.maxResetTimeout": duration,
   "circuitBreaker.halfOpenMaxCalls": number,
   "circuitBreaker.successThreshold": number,
   "circuitBreaker.probeTimeout": duration

@@ -47,11 +47,11 @@ export class OptionReader {
       : this.reject(field, value, `an integer of at least ${minimum}${word === undefined ? "" : `, or ${word}`}`)
   }
 
-  ratio(field: string, value: unknown): number | undefined {
+  ratio(field: string, value: unknown, word?: string): number | undefined {
     if (value === undefined) return undefined
     return typeof value === "number" && value >= 0 && value <= 1
       ? value
-      : this.reject(field, value, "a number from 0 to 1")
+      : this.reject(field, value, `a number from 0 to 1${word === undefined ? "" : `, or ${word}`}`)
   }
 
   boolean(field: string, value: unknown): boolean | undefined {

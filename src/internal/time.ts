@@ -44,3 +44,10 @@ const start = (context: Context.Context<never>, sleep: Effect.Effect<void>, fire
   fiber.addObserver((exit) => Exit.isSuccess(exit) ? fired() : undefined)
   return () => fiber.interruptUnsafe()
 }
+
+/**
+ * Whether a stretch of time has passed. The last instant belongs to "over", and so does a time before the stretch: a clock
+ * that stepped back must not prolong it.
+ */
+export const isOver = (sinceMs: number, lengthMs: number, nowMs: number): boolean =>
+  nowMs - sinceMs >= lengthMs || (nowMs < sinceMs && lengthMs !== Infinity)

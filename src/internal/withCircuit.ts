@@ -2,12 +2,13 @@
  * The circuit breaker around every attempt: permission before, exactly one record after, taken when the attempt is cut
  * and not when its remains are gone.
  */
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as CircuitBreakerRegistry from "../CircuitBreakerRegistry.ts"
 import type { Resolved } from "../ParallelConfig.ts"
 import type { End } from "./cells.ts"
-import { outcomeOf } from "./circuitStore.ts"
+import { outcomeOf } from "./circuitOutcome.ts"
 import * as Emit from "./emit.ts"
 import { circuitKey, nodeCircuitKey } from "./plan.ts"
 import { failureCause } from "./settle.ts"
@@ -57,5 +58,9 @@ const recorded = (work: Work, end: End, permit: CircuitBreakerRegistry.Permit, k
   const cause = failureCause(work, end)
   return cause === undefined
     ? permit.record("ignored")
-    : Effect.flatMap(outcomeOf(Exit.failCause(cause), key, permit.config), permit.record)
+    : Effect.flatMap(
+      outcomeOf(Exit.failCause(cause), key, permit.config),
+      ({ outcome, retryAfterMs }) =>
+        permit.record(outcome, retryAfterMs === undefined ? undefined : Duration.millis(retryAfterMs))
+    )
 }
