@@ -21,7 +21,7 @@ export default defineConfig({
     include: ["test/**/*.test.ts", "examples/**/*.test.ts"],
     exclude: ["test/**/*.live.test.ts"],
     allowOnly: false,
-    testTimeout: 10_000,
+    testTimeout: 60_000,
     reporters: ["default", "json"],
     outputFile: { json: ".reports/vitest.json" },
     typecheck: {

@@ -13,7 +13,9 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as CircuitBreaker from "./CircuitBreaker.ts"
 import type { CircuitOpenError } from "./GraphError.ts"
+import * as Saved from "./internal/circuitSaved.ts"
 import * as Store from "./internal/circuitStore.ts"
+import type { CircuitSnapshot } from "./RunState.ts"
 
 /**
  * A change of one circuit's state.
@@ -169,6 +171,18 @@ export interface Service {
    * A subscriber that does not read holds what it has not read in memory.
    */
   readonly changes: Stream.Stream<Change>
+  /**
+   * For a registry whose circuits end with the process: those of these keys as data, for a checkpoint.
+   *
+   * @internal
+   */
+  readonly save?: (keys: Iterable<string>, clock: Clock.Clock) => ReadonlyArray<CircuitSnapshot>
+  /**
+   * Takes over circuits that it does not know.
+   *
+   * @internal
+   */
+  readonly restore?: (circuits: ReadonlyArray<CircuitSnapshot>, clock: Clock.Clock) => void
 }
 
 /**
@@ -263,6 +277,8 @@ export const makeUnsafe = (): Service => {
     resetAll: Effect.suspend(() =>
       Effect.forEach(Store.known(store), ({ key }) => Store.reset(store, key), { discard: true })
     ),
+    save: (keys, clock) => Saved.save(store, keys, clock),
+    restore: (circuits, clock) => Saved.restore(store, circuits, clock),
     changes: Stream.unwrap(Effect.map(PubSub.unbounded<Change>(), (fresh) => Stream.fromPubSub(store.hub ??= fresh)))
   }
 }

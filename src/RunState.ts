@@ -233,6 +233,8 @@ const JoinState: Schema.Codec<JoinState> = Schema.Struct({
   maps: Schema.Array(MapState)
 })
 
+const tally = { calls: Count, failures: Count, slow: Count } as const
+
 /**
  * A circuit as it was when the run was saved. Restored for keys that the registry does not know.
  *
@@ -241,10 +243,20 @@ const JoinState: Schema.Codec<JoinState> = Schema.Struct({
  */
 export const CircuitSnapshot = Schema.Struct({
   key: Schema.String,
-  state: Schema.Literals(["CLOSED", "OPEN", "HALF_OPEN"]),
+  state: Schema.Literals(["CLOSED", "OPEN"]),
   failureCount: Count,
+  lastFailureMsAgo: Schema.optionalKey(Ms),
   openedMsAgo: Schema.optionalKey(Ms),
-  lastFailureMsAgo: Schema.optionalKey(Ms)
+  openMs: Schema.optionalKey(Ms),
+  reopenings: Schema.optionalKey(Count),
+  mode: Schema.optionalKey(Schema.Literals(["forced", "disabled"])),
+  window: Schema.optionalKey(Schema.Union([
+    Schema.Struct({ _tag: Schema.Literal("Count"), ...tally, ring: Schema.String }),
+    Schema.Struct({
+      _tag: Schema.Literal("Time"),
+      parts: Schema.Array(Schema.Struct({ msAgo: Ms, ...tally }))
+    })
+  ]))
 })
 
 /**

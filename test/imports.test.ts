@@ -33,6 +33,7 @@ const tiers: ReadonlyArray<ReadonlyArray<string>> = [
     "internal/environment"
   ],
   ["ParallelConfig", "internal/callbacks", "internal/circuitStore", "internal/complete"],
+  ["internal/circuitSaved"],
   ["Checkpointer", "CircuitBreakerRegistry", "internal/describe", "internal/plan", "internal/saver"],
   ["internal/capture", "internal/paths"],
   ["Diagram", "internal/emit", "internal/mergeFlows", "internal/resultCodec", "internal/validate"],

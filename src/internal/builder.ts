@@ -22,6 +22,7 @@ import {
   type BuilderData,
   END,
   type FallbackData,
+  keysOf,
   type MapData,
   type NodeData,
   type NodeFunction,
@@ -262,9 +263,6 @@ export class Builder implements Pipeable.Pipeable {
 
 /** What a compiled graph was compiled to. */
 export const compiledOf = (graph: object): Compiled => Graph.compiledOf(graph)!
-
-const keysOf = (circuits: Compiled["circuits"]): ReadonlySet<string> =>
-  new Set([...circuits.values()].flatMap((keys) => [...keys]))
 
 /** A run whose events are handed out. That it waits for somebody is its last event, and no failure. */
 const streamed = (

@@ -44,6 +44,8 @@ export interface Run {
     edge: PlanEdge,
     own: ParallelConfig.Input
   ) => Result.Result<ParallelConfig.Resolved, ReadonlyArray<GraphError.InvalidConfigError>>
+  /** Those of this graph and the graphs inside it, as data. */
+  readonly circuits: () => ReadonlyArray<RunState.CircuitSnapshot>
   /** Notes the circuit that a branch of this graph uses. */
   readonly useCircuit: (branch: string, key: string) => void
   /** Absent for a run of its own; else the node that this run is. */

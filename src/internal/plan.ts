@@ -162,6 +162,10 @@ export const noteCircuit = (circuits: Map<string, Set<string>>, branch: string, 
   else known.add(key)
 }
 
+/** All of them. */
+export const keysOf = (circuits: ReadonlyMap<string, ReadonlySet<string>>): ReadonlySet<string> =>
+  new Set([...circuits.values()].flatMap((keys) => [...keys]))
+
 type Linked<A> = { -readonly [K in keyof A]: A[K] }
 
 /** Links builder data that has no problems. Edges to names that do not exist are left out: `validate` reports them. */

@@ -33,7 +33,7 @@ import * as Emit from "./emit.ts"
 import { firstIssue } from "./issue.ts"
 import { mappedOf } from "./node.ts"
 import { OptionReader } from "./option.ts"
-import { noteCircuit, type Plan, type PlanEdge, type State } from "./plan.ts"
+import { keysOf, noteCircuit, type Plan, type PlanEdge, type State } from "./plan.ts"
 import { restoreLine } from "./restore.ts"
 import { type Durability, type Kept, Saver } from "./saver.ts"
 import { Session } from "./session.ts"
@@ -118,6 +118,7 @@ export const resume = (
                 }
                 const run = makeRun(compiled, fiber, runId, configs, emit, { kept })
                 run.session.offer(answers)
+                restoreCircuits(compiled, saved.circuits, run.context, run.clock)
                 const state = compiled.codecs.decodeState(saved.main.state, "main.state")
                 return begin(run, { state, saved: saved.main })
               })
@@ -248,6 +249,38 @@ const itemConfigs = (
 export const registryOf = (compiled: Compiled, context: Context.Context<never>): CircuitBreakerRegistry.Service =>
   Context.getOrUndefined(context, CircuitBreakerRegistry.CircuitBreakerRegistry) ?? compiled.registry
 
+const circuitsOf = (
+  compiled: Compiled,
+  context: Context.Context<never>,
+  clock: Clock.Clock
+): ReadonlyArray<RunState.CircuitSnapshot> => [
+  ...registryOf(compiled, context).save?.(keysOf(compiled.circuits), clock) ?? [],
+  ...graphsIn(compiled).flatMap((inner) => circuitsOf(inner, context, clock))
+]
+
+/** Each registry takes those that graphs of it use; of other keys nobody asks. */
+const restoreCircuits = (
+  compiled: Compiled,
+  circuits: ReadonlyArray<RunState.CircuitSnapshot>,
+  context: Context.Context<never>,
+  clock: Clock.Clock
+): void => {
+  if (circuits.length === 0) return
+  const registry = registryOf(compiled, context)
+  const inner = graphsIn(compiled)
+  const others = new Set(
+    inner.filter((graph) => registryOf(graph, context) !== registry).flatMap(({ circuits }) => [...keysOf(circuits)])
+  )
+  registry.restore?.(circuits.filter(({ key }) => !others.has(key)), clock)
+  for (const graph of inner) {
+    const own = keysOf(graph.circuits)
+    restoreCircuits(graph, circuits.filter(({ key }) => own.has(key)), context, clock)
+  }
+}
+
+const graphsIn = ({ plan }: Compiled): ReadonlyArray<Compiled> =>
+  [...plan.nodes.values()].flatMap(({ subgraph }) => subgraph === undefined ? [] : [subgraph.compiled])
+
 /** A graph as a node: a run of its own, whose events are the caller's, under the caller's path. */
 const subgraph: Run["subgraph"] = (line, node) => (state) => {
   const { compiled, input, output } = node.subgraph!
@@ -322,6 +355,7 @@ const makeRun = (
     metrics: compiled.metrics,
     context,
     annotations: fiber.getRef(References.CurrentLogAnnotations),
+    circuits: () => circuitsOf(compiled, context, clock),
     useCircuit: (branch, key) => noteCircuit(compiled.circuits, branch, key),
     inside,
     subgraph,
@@ -436,7 +470,14 @@ const keep = (run: Run, main: Line, start: () => void): void => {
     saved: (id) => Emit.checkpointSaved(run, id),
     failed: (error) => session.fail(error)
   })
-  session.begin({ main, start, saver, thread: run.thread, fingerprint, circuits: () => [] })
+  session.begin({
+    main,
+    start,
+    saver,
+    thread: run.thread,
+    fingerprint,
+    circuits: run.circuits
+  })
 }
 
 /** Waits for callbacks that have not been told all: after success as long as one call may take, else for `grace`. */
