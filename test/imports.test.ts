@@ -70,7 +70,11 @@ const tiers: ReadonlyArray<ReadonlyArray<string>> = [
   ["internal/timelineLanes"],
   ["internal/timelineModel"],
   ["Timeline"],
-  ["index"]
+  ["index"],
+  ["testing/internal/conformance"],
+  ["testing/internal/claimCases", "testing/internal/saveCases", "testing/internal/threadCases"],
+  ["testing/CheckpointerConformance"],
+  ["testing/index"]
 ]
 
 /** What the entry points beside the main one may import of others: all of Effect, and what they are there for. */
