@@ -42,6 +42,29 @@ describe("the examples", () => {
     })
   }
 
+  it("approval: an order goes on in other processes, one of them killed, and does nothing twice", () => {
+    assert.deepStrictEqual(run("approval/main.ts").split("\n"), [
+      "An order comes in:",
+      "  stock ...",
+      "  customer ...",
+      "  payment ...",
+      "  stock: fine",
+      "  customer: fine",
+      "  payment: half way",
+      "  (the process is gone: SIGKILL)",
+      "Another process goes on with it:",
+      "  payment ...",
+      "  payment: half way",
+      "  payment: fine",
+      `  graph "order" waits for the answer to "approved"; resume thread "order-7" goes on`,
+      "What is saved:",
+      "  the run, suspended, and how it came there",
+      "Somebody approves it, in a third one:",
+      "  shipping a kettle",
+      "  the order is shipped: stock is fine, customer is fine, payment is fine"
+    ])
+  })
+
   it("06-configuration.ts reads the environment it is run in", () => {
     const lines = run("06-configuration.ts", { STATEGRAPH_TIMEOUT: "15 millis" }).split("\n")
     assert.strictEqual(lines.at(-1), "your environment: timed out after 15 ms")
