@@ -51,7 +51,7 @@ const parse = (
     : Effect.fail(problem)
 }
 
-/** Work on the disk. When it is interrupted, it ends at the next place where nothing is left behind, and is waited for. */
+/** Work on the disk. When it is interrupted it ends at the next place where nothing is left behind, and that is waited for. */
 const work = <A>(
   thread: string,
   issue: string,
@@ -121,13 +121,19 @@ export const make = (
       claim: (thread, options) =>
         named(
           thread,
-          work(thread, "the thread could not be claimed", async (signal) => {
-            const held = await FileStore.claim(store, thread, options?.takeOver === true, signal)
-            if (held !== undefined) claims.set(held.token, { ...held, lock: Semaphore.makeUnsafe(1) })
-            return held
+          Effect.suspend(() => {
+            let held: Held | undefined
+            return work(thread, "the thread could not be claimed", async (signal) => {
+              const won = await FileStore.claim(store, thread, options?.takeOver === true, signal)
+              if (won === undefined) return undefined
+              held = { ...won, lock: Semaphore.makeUnsafe(1) }
+              claims.set(held.token, held)
+              return { thread, token: held.token }
+            }).pipe(
+              Effect.flatMap((claim) => claim === undefined ? claimed(thread) : Effect.succeed(claim)),
+              Effect.onInterrupt(() => held === undefined ? Effect.void : Effect.ignore(letGo(held)))
+            )
           })
-        ).pipe(
-          Effect.flatMap((held) => held === undefined ? claimed(thread) : Effect.succeed({ thread, token: held.token }))
         ),
       renew: (claim) =>
         Effect.asVoid(owned(claim, (held) =>

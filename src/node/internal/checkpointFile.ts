@@ -3,7 +3,7 @@
  *
  * ```txt
  * effect-stategraph-checkpoint 1 <bytes of the info> <bytes of the body> <SHA-256 of the info> <SHA-256 of the body>
- * <the info, as JSON>
+ * <the info, as JSON in one line>
  * <the body>
  * ```
  */
@@ -45,9 +45,9 @@ export const hashOf = (text: string): string => sha256(Buffer.from(text, "utf16l
 const magic = "effect-stategraph-checkpoint"
 
 export const encode = ({ body, ...info }: Checkpoint): Buffer => {
-  const [head, tail] = [Buffer.from(JSON.stringify(info)), Buffer.from(body)]
+  const [head, tail] = [Buffer.from(`${JSON.stringify(info)}\n`), Buffer.from(body)]
   const line = `${magic} 1 ${head.length} ${tail.length} ${sha256(head)} ${sha256(tail)}\n`
-  return Buffer.concat([Buffer.from(line), head, Buffer.from("\n"), tail])
+  return Buffer.concat([Buffer.from(line), head, tail])
 }
 
 const InfoFromJson = Schema.decodeUnknownOption(Schema.fromJsonString(Schema.Struct({
@@ -78,9 +78,9 @@ const layoutOf = (start: Buffer, size: number): Layout => {
   }
   if (version !== "1") throw new Damaged(`its file has format ${version}, which this version does not read`)
   const infoEnd = line.length + 1 + Number(infoBytes)
-  const bodyEnd = infoEnd + 1 + Number(bodyBytes)
+  const bodyEnd = infoEnd + Number(bodyBytes)
   if (bodyEnd !== size) throw new Damaged(`its file has ${size} bytes in place of ${bodyEnd}`)
-  return { info: [line.length + 1, infoEnd, infoHash], body: [infoEnd + 1, bodyEnd, bodyHash] }
+  return { info: [line.length + 1, infoEnd, infoHash], body: [infoEnd, bodyEnd, bodyHash] }
 }
 
 const readAt = async (file: Fs.FileHandle, start: number, end: number): Promise<Buffer> => {

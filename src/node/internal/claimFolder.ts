@@ -31,12 +31,18 @@ const ownerFile = (folder: string, token: string): string => join(deskOf(folder,
 
 const prepared = (folder: string, token: string): string => join(folder, `new-${token}`)
 
-/** Takes the thread: `false` when somebody else has it, or when it was aborted. */
+/** Takes the thread: `false` when somebody else has it, or when it was aborted before. */
 export const take = async (wanted: Wanted): Promise<boolean> => {
+  const { folder, token } = wanted
   try {
-    return await tryToTake(wanted)
+    if (!await tryToTake(wanted)) return false
+    await sweep(wanted)
+    return true
+  } catch (error) {
+    await give(folder, token).catch(() => {})
+    throw error
   } finally {
-    await remove(prepared(wanted.folder, wanted.token))
+    await remove(prepared(folder, token))
   }
 }
 
@@ -48,10 +54,7 @@ const tryToTake = async (wanted: Wanted): Promise<boolean> => {
     now ??= await unlessGone(prepare(wanted), undefined)
     if (now === undefined) continue
     last = await install(folder, token)
-    if (last === undefined) {
-      if (signal.aborted) await give(folder, token)
-      return !signal.aborted
-    }
+    if (last === undefined) return true
     if (isGone(last)) now = undefined
     else {
       for (const holder of await namesIn(join(folder, "claim"))) {
@@ -123,20 +126,20 @@ export const give = async (folder: string, token: string): Promise<void> => {
 }
 
 /** Shows that the owner is alive; `false` when it has lost the claim. */
-export const renew = async (folder: string, token: string, owner: Owner): Promise<boolean> => {
+export const renew = async (folder: string, token: string): Promise<boolean> => {
   const file = await unlessGone(Fs.open(ownerFile(folder, token), "r+"), undefined)
   if (file === undefined) return false
   try {
-    // The same bytes again: what changes is the time, which is the file system's own.
-    await file.write(encodeOwner(owner), 0)
+    // Its first byte again: what changes is the time, and that is the file system's own.
+    await file.write("{", 0)
     return true
   } finally {
     await file.close()
   }
 }
 
-/** Removes what processes that were killed left behind. For the owner of the thread, before it saves anything. */
-export const sweep = async (folder: string, token: string, leaseMs: number): Promise<void> => {
+/** Removes what processes that were killed left behind. */
+const sweep = async ({ folder, leaseMs, token }: Wanted): Promise<void> => {
   const now = await lastSign(folder, token)
   for (const name of await namesIn(folder)) {
     const path = join(folder, name)

@@ -9,8 +9,7 @@ export const codeOf = (error: unknown): string | undefined =>
     ? error.code
     : undefined
 
-/** What is not there, in any of the ways a system says it. */
-export const isGone = (error: unknown): boolean => codeOf(error) === "ENOENT" || codeOf(error) === "ENOTDIR"
+export const isGone = (error: unknown): boolean => codeOf(error) === "ENOENT"
 
 /** `absent` in place of what is not there. */
 export const unlessGone = async <A, B>(work: Promise<A>, absent: B): Promise<A | B> => {

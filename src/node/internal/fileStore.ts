@@ -13,7 +13,7 @@ import { join } from "node:path"
 import type { Checkpoint, Draft, Info } from "../../Checkpointer.ts"
 import { CheckpointError } from "../../GraphError.ts"
 import { checkpointsOf, Damaged, encode, hashOf, type Name, nameOf, readInfo, readWhole } from "./checkpointFile.ts"
-import { deskOf, give, renew, sweep, take } from "./claimFolder.ts"
+import { deskOf, give, renew, take } from "./claimFolder.ts"
 import { isGone, namesIn, remove, syncFolder, unlessGone, writeSynced } from "./disk.ts"
 import { type Owner, thisProcess } from "./owner.ts"
 
@@ -54,9 +54,8 @@ export const claim = async (
 ): Promise<Held | undefined> => {
   const { leaseMs, owner } = store
   const [folder, token] = [folderOf(store, thread), randomUUID()]
-  if (!await take({ folder, token, owner, leaseMs, takeOver, signal })) return undefined
-  await sweep(folder, token, leaseMs)
-  return { thread, token, next: undefined }
+  const isTaken = await take({ folder, token, owner, leaseMs, takeOver, signal })
+  return isTaken ? { thread, token, next: undefined } : undefined
 }
 
 export const release = (store: FileStore, { thread, token }: Held): Promise<void> =>
@@ -64,7 +63,7 @@ export const release = (store: FileStore, { thread, token }: Held): Promise<void
 
 /** `false`: the claim was lost. */
 export const prolong = (store: FileStore, { thread, token }: Held): Promise<boolean> =>
-  renew(folderOf(store, thread), token, store.owner)
+  renew(folderOf(store, thread), token)
 
 /** `undefined`: the claim was lost. */
 export const save = async (
@@ -195,7 +194,12 @@ export const drop = async (store: FileStore, thread: string, signal: AbortSignal
   if (held === undefined) return false
   // All of it at once, with the claim in it.
   const away = join(store.directory, `old-${held.token}`)
-  await unlessGone(Fs.rename(folder, away), undefined)
+  try {
+    await unlessGone(Fs.rename(folder, away), undefined)
+  } catch (error) {
+    await release(store, held)
+    throw error
+  }
   await remove(away)
   return true
 }

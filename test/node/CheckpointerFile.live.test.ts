@@ -1,0 +1,165 @@
+/**
+ * Processes that want the same thread, and processes that are killed.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Option, type Scope } from "effect"
+import { CheckpointerFile } from "effect-stategraph/node"
+import { type ChildProcess, fork } from "node:child_process"
+import * as fs from "node:fs"
+import { join } from "node:path"
+import { hashOf } from "../../src/node/internal/checkpointFile.ts"
+import type { Answer, Order } from "../support/claimant.ts"
+import { contentOf, temporaryFolder } from "../support/folder.ts"
+
+const program = join(import.meta.dirname, "..", "support", "claimant.ts")
+
+type AnswerOf<Tag extends Answer["_tag"]> = Extract<Answer, { readonly _tag: Tag }>
+
+/** A process with the answers that nobody has read. */
+class Claimant {
+  readonly child: ChildProcess
+  readonly answers: Array<Answer> = []
+  private wake: () => void = () => {}
+  constructor(folder: string) {
+    this.child = fork(program, [folder], { stdio: ["ignore", "inherit", "inherit", "ipc"] })
+    this.child.on("message", (answer: Answer) => {
+      this.answers.push(answer)
+      this.wake()
+    })
+    this.child.on("exit", () => this.wake())
+  }
+  get hasEnded(): boolean {
+    return this.child.exitCode !== null || this.child.signalCode !== null
+  }
+  async next<Tag extends Answer["_tag"]>(tag: Tag): Promise<AnswerOf<Tag>> {
+    while (this.answers.length === 0) {
+      if (this.hasEnded) throw new Error(`the process has ended and never said ${tag}`)
+      await new Promise<void>((resolve) => {
+        this.wake = resolve
+      })
+    }
+    const answer = this.answers.shift()!
+    assert.strictEqual(answer._tag, tag)
+    return answer as AnswerOf<Tag>
+  }
+  order(order: Order): void {
+    this.child.send(order)
+  }
+  async kill(): Promise<void> {
+    if (!this.hasEnded) {
+      const ended = new Promise((resolve) => this.child.once("exit", resolve))
+      this.child.kill("SIGKILL")
+      await ended
+    }
+  }
+}
+
+const claimant = (folder: string): Effect.Effect<Claimant, never, Scope.Scope> =>
+  Effect.acquireRelease(Effect.sync(() => new Claimant(folder)), (one) => Effect.promise(() => one.kill()))
+
+const claimants = Effect.fnUntraced(function*(count: number, folder: string) {
+  const all = yield* Effect.forEach(Array.from({ length: count }), () => claimant(folder))
+  yield* Effect.promise(() => Promise.all(all.map((one) => one.next("Ready"))))
+  return all
+})
+
+const count = (outcomes: ReadonlyArray<string>): Record<string, number> => {
+  const counts: Record<string, number> = {}
+  for (const outcome of outcomes) counts[outcome] = (counts[outcome] ?? 0) + 1
+  return counts
+}
+
+/** All claim the thread at the same time; what came of it for each. */
+const race = (all: ReadonlyArray<Claimant>, thread: string): Effect.Effect<ReadonlyArray<string>> =>
+  Effect.promise(async () => {
+    for (const one of all) one.order({ _tag: "Claim", thread, at: Date.now() + 20 })
+    return (await Promise.all(all.map((one) => one.next("Claimed")))).map(({ outcome }) => outcome)
+  })
+
+const releaseAll = (all: ReadonlyArray<Claimant>): Effect.Effect<void> =>
+  Effect.promise(async () => {
+    for (const one of all) one.order({ _tag: "Release" })
+    await Promise.all(all.map((one) => one.next("Released")))
+  })
+
+describe("20 processes that claim a thread at once", () => {
+  it.live(
+    "50 times a free one, 50 times one whose owner is dead, and then whenever the owner was killed: one wins",
+    () =>
+      Effect.gen(function*() {
+        const folder = yield* temporaryFolder
+        let all = yield* claimants(20, folder)
+        const store = yield* CheckpointerFile.make(folder)
+        for (let round = 0; round < 50; round++) {
+          assert.deepStrictEqual(count(yield* race(all, "free")), { won: 1, Claimed: 19 }, `round ${round}`)
+          yield* releaseAll(all)
+
+          yield* store.claim("dead")
+          const claims = join(folder, hashOf("dead"), "claim")
+          const owner = join(claims, fs.readdirSync(claims)[0]!, "owner")
+          fs.writeFileSync(owner, JSON.stringify({ ...JSON.parse(fs.readFileSync(owner, "utf8")), pid: 2 ** 22 + 1 }))
+          assert.deepStrictEqual(count(yield* race(all, "dead")), { won: 1, Claimed: 19 }, `round ${round}`)
+          yield* releaseAll(all)
+        }
+        assert.deepStrictEqual(contentOf(folder), [])
+        while (all.length > 5) {
+          const outcomes = yield* race(all, "killed")
+          assert.deepStrictEqual(count(outcomes), { won: 1, Claimed: all.length - 1 })
+          const winner = all[outcomes.indexOf("won")]!
+          yield* Effect.promise(() => winner.kill())
+          all = all.filter((one) => one !== winner)
+        }
+      }),
+    180_000
+  )
+  it.live("again and again, while some of them are killed: nobody has it beside another", () =>
+    Effect.gen(function*() {
+      const folder = yield* temporaryFolder
+      const all = yield* claimants(12, folder)
+      const until = Date.now() + 4000
+      for (const one of all) one.order({ _tag: "Compete", thread: "a", until })
+      for (const victim of all.slice(0, 6)) {
+        yield* Effect.sleep(400)
+        fs.writeFileSync(join(folder, `victim-${victim.child.pid}`), "")
+        yield* Effect.promise(() => victim.kill())
+      }
+      const results = yield* Effect.promise(() => Promise.all(all.slice(6).map((one) => one.next("Competed"))))
+      assert.deepStrictEqual(results.flatMap(({ others }) => others), [])
+      assert.isAbove(results.reduce((sum, { wins }) => sum + wins, 0), 20)
+    }), 120_000)
+})
+
+describe("a process that is killed while it saves", () => {
+  it.live(
+    "20 times: what it has acknowledged is there, all that is there is whole, and the thread is free",
+    () =>
+      Effect.gen(function*() {
+        const folder = yield* temporaryFolder
+        const store = yield* CheckpointerFile.make(folder)
+        const saved = new Map<string, string>()
+        for (let round = 0; round < 20; round++) {
+          yield* Effect.scoped(Effect.gen(function*() {
+            const one = yield* claimant(folder)
+            yield* Effect.promise(() => one.next("Ready"))
+            one.order({ _tag: "Save", thread: "a" })
+            yield* Effect.promise(() => one.next("Saved")).pipe(
+              Effect.tap(({ body, id }) => Effect.sync(() => saved.set(id, body)))
+            )
+            yield* Effect.sleep(Math.random() * 60)
+            yield* Effect.promise(() => one.kill())
+            for (const answer of one.answers) if (answer._tag === "Saved") saved.set(answer.id, answer.body)
+          }))
+          yield* Effect.flatMap(store.claim("a"), store.release)
+          const infos = yield* store.list("a")
+          assert.deepStrictEqual(infos.map(({ sequence }) => sequence), infos.map((_, index) => index + 1))
+          const bodies = new Map<string, string>()
+          for (const { id } of infos) bodies.set(id, Option.getOrThrow(yield* store.load("a", id)).body)
+          for (const [id, body] of saved) assert.strictEqual(bodies.get(id), body)
+          assert.isAtMost(bodies.size - saved.size, round + 1)
+        }
+        assert.isAtLeast(saved.size, 60)
+        assert.isEmpty(contentOf(folder).filter((path) => !/^\w{64}(\/\d{12}-[\w-]+\.checkpoint)?$/.test(path)))
+      }),
+    180_000
+  )
+})
