@@ -2,21 +2,15 @@
  * A run that is interrupted at every point where it can be: inside of every event, and at every instant of its clock.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Deferred, Effect, Exit, Fiber, Layer, Logger, Schema } from "effect"
-import { CircuitBreakerRegistry, type GraphEvent, StateGraph } from "effect-stategraph"
+import { Cause, Deferred, Effect, Exit, type Fiber, Schema } from "effect"
+import { type GraphEvent, StateGraph } from "effect-stategraph"
 import { TestClock } from "effect/testing"
 import { compiledOf } from "../src/internal/builder.ts"
 import { execute } from "../src/internal/run.ts"
+import { check, interrupted as interruptedIn, resource } from "./support/interrupting.ts"
 import { faults } from "./support/pairs.ts"
 
 class Boom extends Schema.TaggedError<Boom>()("Boom", {}) {}
-
-/** What was opened in nodes and not closed. */
-let held = 0
-const resource = Effect.acquireRelease(
-  Effect.sync(() => void held++),
-  () => Effect.delay(Effect.sync(() => void held--), 3)
-)
 
 /** Flows of every kind, flows in a flow, a loop, a main line beside its flows, finalizers that take their time. */
 const graph = StateGraph.make("all", Schema.Struct({ n: Schema.Number }))
@@ -55,55 +49,7 @@ const graph = StateGraph.make("all", Schema.Struct({ n: Schema.Number }))
   .addConditionalEdges("join", ({ n }) => n < 30 ? "more" : "enough", { more: "first", enough: StateGraph.END })
   .compile({ parallel: { concurrency: 5, grace: 10 } })
 
-/** One run, interrupted by what the listener says or at an instant; its events, all of them. */
-const interrupted = (when: { readonly event: number } | { readonly ms: number }) =>
-  Effect.gen(function*() {
-    const events: Array<GraphEvent.Any> = []
-    const registry = CircuitBreakerRegistry.makeUnsafe()
-    held = 0
-    let fiber: Fiber.Fiber<unknown, unknown> | undefined
-    let early = false
-    const stop = () => {
-      if (fiber === undefined) early = true
-      else fiber.interruptUnsafe()
-    }
-    const run = execute(compiledOf(graph), { n: 0 }, { runId: "r" }, (event) => {
-      events.push(event)
-      if ("event" in when && events.length === when.event) stop()
-    })
-    yield* TestClock.adjust(0)
-    fiber = yield* Effect.forkDetach(run.pipe(
-      Effect.provideService(CircuitBreakerRegistry.CircuitBreakerRegistry, registry),
-      Effect.provide(Logger.layer([]))
-    ))
-    yield* Effect.yieldNow
-    if (early) fiber.interruptUnsafe()
-    if ("ms" in when) {
-      yield* TestClock.adjust(when.ms)
-      fiber.interruptUnsafe()
-    }
-    const before = yield* Effect.clockWith((clock) => Effect.sync(() => clock.currentTimeMillisUnsafe()))
-    yield* TestClock.adjust(500)
-    const exit = fiber.pollUnsafe()
-    return { before, events, exit, probes: (yield* registry.states).reduce((sum, { probes }) => sum + probes, 0) }
-  }).pipe(Effect.provide(Layer.fresh(TestClock.layer())))
-
-const check = (
-  { events, exit, probes }: Effect.Success<ReturnType<typeof interrupted>>,
-  at: string,
-  stoppedAt?: number
-) => {
-  assert.deepStrictEqual(faults(events), [], at)
-  assert.isDefined(exit, `${at}: the run has ended`)
-  assert.strictEqual(held, 0, `${at}: what nodes opened is closed`)
-  assert.strictEqual(probes, 0, `${at}: no probe is left`)
-  const last = events.at(-1)!
-  if (Exit.isSuccess(exit!)) return assert.strictEqual(last._tag, "GraphCompleted", at)
-  assert.isTrue(Cause.hasInterruptsOnly(exit!.cause), at)
-  // What the turn that was interrupted could still finish is finished.
-  if (last._tag === "GraphCompleted") return assert.strictEqual(last.at, stoppedAt, at)
-  assert.strictEqual(last._tag === "GraphFailed" ? last.errorType : last._tag, "InterruptedError", at)
-}
+const interrupted = interruptedIn(graph)
 
 describe("a run interrupted anywhere", () => {
   it.effect("has the events of an undisturbed run to be measured by", () =>

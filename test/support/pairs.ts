@@ -3,8 +3,20 @@
  */
 import type { GraphEvent } from "effect-stategraph"
 
-const place = (event: { readonly branch?: string; readonly attempt?: number }): string =>
+interface Place {
+  readonly branch?: string
+  readonly attempt?: number
+}
+
+const place = (event: Place): string =>
   event.branch === undefined ? "the main line" : `attempt ${event.attempt} of ${event.branch}`
+
+/** An attempt of a flow, or one of a single node with a policy of its own. */
+const attemptOf = (event: GraphEvent.OnAttempt): string =>
+  event.scope === "flow" ? place(event) : `own attempt ${event.attempt} of ${ownOf(event)}`
+
+const ownOf = ({ branch, node }: Place & { readonly node: string }): string =>
+  `node ${node} on ${branch === undefined ? "the main line" : `a line of ${branch}`}`
 
 /** What is wrong with a run's events, in words; empty for a run that ended as it must. */
 export const faults = (events: ReadonlyArray<GraphEvent.Any>): Array<string> => {
@@ -22,6 +34,12 @@ export const faults = (events: ReadonlyArray<GraphEvent.Any>): Array<string> => 
     if (!open.has(what)) found.push(`${event} outside of ${what}`)
   }
   const fanIns = new Set<string>()
+  /** Flows whose last attempt is over, or was refused: their fallback runs. */
+  const fallbacks = new Set<string>()
+  const endNode = (event: GraphEvent.OnNode & { readonly _tag: string }) => {
+    end(`node ${event.node} on ${place(event)}`, event._tag)
+    for (const what of open) if (what.endsWith(` of ${ownOf(event)}`)) found.push(`${what} is open after its node`)
+  }
   for (const [i, event] of events.entries()) {
     const { _tag } = event
     if ((i === 0) !== (_tag === "GraphStarted")) found.push(`event ${i} is ${_tag}`)
@@ -40,48 +58,62 @@ export const faults = (events: ReadonlyArray<GraphEvent.Any>): Array<string> => 
         start(`flow ${event.branch}`)
         break
       case "FlowCompleted":
-        if (event.result.attempts > 0) end(`flow ${event.branch}`, _tag)
+        if (event.result.attempts > 0 || fallbacks.has(event.branch)) end(`flow ${event.branch}`, _tag)
         else if (open.has(`flow ${event.branch}`)) found.push(`flow ${event.branch} ends as if it had not started`)
         for (const what of open) {
           if (what.endsWith(` of ${event.branch}`) || what.includes(` of ${event.branch}/`)) {
             found.push(`flow ${event.branch} ends while ${what} is open`)
           }
         }
+        if (fallbacks.delete(event.branch) && !event.result.usedFallback) {
+          found.push(`flow ${event.branch} runs a node outside of its attempts, and tells of no fallback`)
+        }
         break
-      case "AttemptStarted":
-        within(`flow ${event.branch}`, _tag)
-        start(place(event))
+      case "AttemptStarted": {
+        if (event.scope === "flow") {
+          within(`flow ${event.branch}`, _tag)
+          if (fallbacks.has(event.branch)) found.push(`flow ${event.branch} is attempted after its fallback`)
+        } else {
+          const line = event.branch === undefined ? " on the main line" : ` of ${event.branch}`
+          const running = [...open].some((what) => what.startsWith(`node ${event.node} on `) && what.endsWith(line))
+          if (!running) found.push(`${_tag} outside of ${ownOf(event)}`)
+        }
+        start(attemptOf(event))
         break
+      }
       case "FlowTimedOut":
         // In a wait between attempts, a total limit ends no attempt.
-        if (event.timeoutKind === "total" && !open.has(place(event))) break
-        end(place(event), _tag)
+        if (event.timeoutKind === "total" && !open.has(attemptOf(event))) break
+        end(attemptOf(event), _tag)
         break
       case "AttemptSucceeded":
       case "AttemptFailed":
       case "AttemptInterrupted":
-        end(place(event), _tag)
+        end(attemptOf(event), _tag)
         break
       case "FanInStarted":
         if (fanIns.has(`${event.node} on ${place(event)}`)) found.push(`fan-in ${event.node} starts twice`)
         fanIns.add(`${event.node} on ${place(event)}`)
         break
       case "NodeStarted":
-        if (event.branch !== undefined) within(place(event), _tag)
+        if (event.branch !== undefined && !open.has(place(event))) {
+          within(`flow ${event.branch}`, _tag)
+          fallbacks.add(event.branch)
+        }
         start(`node ${event.node} on ${place(event)}`)
         break
       case "NodeProgress":
         within(`node ${event.node} on ${place(event)}`, _tag)
         break
       case "NodeCompleted":
-        end(`node ${event.node} on ${place(event)}`, _tag)
+        endNode(event)
         break
       case "FanInCompleted":
         if (!fanIns.delete(`${event.node} on ${place(event)}`)) found.push(`fan-in ${event.node} ends without a start`)
         break
       case "NodeFailed":
       case "NodeInterrupted":
-        end(`node ${event.node} on ${place(event)}`, _tag)
+        endNode(event)
         fanIns.delete(`${event.node} on ${place(event)}`)
         break
       default:
