@@ -151,7 +151,8 @@ describe("the timeout of a node", () => {
         const branch = {
           "in a flow": "work",
           "in a flow of a flow": "outer/work",
-          "for an item": "work[only]"
+          "for an item": "work[only]",
+          "around a graph in a flow": "work"
         } as const
         assert.strictEqual((error as GraphError.FlowTimeoutError).branch, branch[where as keyof typeof branch])
         const inTime = yield* endOf(start(() => Effect.sleep(50), { timeout: 50 }), 100)

@@ -57,6 +57,12 @@ export const graphFailed = (run: Run, cause: Cause.Cause<unknown>): void => {
 /** A node as everybody outside of its own graph names it. */
 export const pathOf = ({ inside }: Run, name: string): string => inside === undefined ? name : `${inside.nodes}${name}`
 
+/** The attempt of the flow around, whatever graphs are nodes on the way there; not of a node with a policy. */
+const attemptAround = (line: Line): number | undefined => {
+  if (line.flow !== undefined) return (line.call?.owner ?? line).attempt
+  return line.run.inside && attemptAround(line.run.inside.line)
+}
+
 const onNode = ({ attempt, flow, run }: Line, node: PlanNode) => {
   const { inside } = run
   const at = { ...base(run), node: pathOf(run, node.name) }
@@ -70,7 +76,7 @@ const onNode = ({ attempt, flow, run }: Line, node: PlanNode) => {
   }
   const own = node.kind === "fanIn" ? { ...at, fanIn: pathOf(run, node.name) } : at
   if (inside?.branch === undefined) return own
-  return { fanIn: inside.fanIn!, ...own, branch: inside.branch, attempt: inside.attempt! }
+  return { fanIn: inside.fanIn!, ...own, branch: inside.branch, attempt: attemptAround(inside.line)! }
 }
 
 export const nodeStarted = (line: Line, node: PlanNode): void => {

@@ -291,7 +291,7 @@ const subgraph: Run["subgraph"] = (line, node) => (state) => {
     line,
     branch,
     fanIn: flow === undefined ? outer?.fanIn : `${outer?.nodes ?? ""}${flow.edge.fanIn.name}`,
-    attempt: flow === undefined ? outer?.attempt : line.attempt,
+    attempt: flow === undefined && line.call === undefined ? outer?.attempt : line.attempt,
     mapped: mappedOf(flow) ?? outer?.mapped,
     branches: `${branch === undefined ? outer?.branches ?? "" : `${branch}/`}${node.name}/`,
     nodes: `${outer?.nodes ?? ""}${node.name}/`,

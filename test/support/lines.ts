@@ -56,6 +56,19 @@ const lines = {
       .addSubgraph("sub", alone(body, policy), { input: (state) => state, output: (state) => state })
       .setEntryPoint("sub")
       .setFinishPoint("sub")
+      .compile(),
+  "around a graph that is a node": (body, policy) =>
+    StateGraph.make("g", State)
+      .addSubgraph("work", alone(body, {}), { ...policy, input: (state) => state, output: (state) => state })
+      .setEntryPoint("work")
+      .setFinishPoint("work")
+      .compile(),
+  "around a graph in a flow": (body, policy) =>
+    StateGraph.make("g", State)
+      .addSubgraph("work", alone(body, {}), { ...policy, input: (state) => state, output: (state) => state })
+      .addFanInNode("join", (_state, { parallelResults: [result] }) => through(result!))
+      .addParallelEdge(START, "work", "join")
+      .setFinishPoint("join")
       .compile()
 } satisfies Record<string, (body: Body, policy: Policy) => unknown>
 
