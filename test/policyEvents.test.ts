@@ -205,7 +205,7 @@ describe("a node with a policy", () => {
             delayMs: 10,
             error: message(inFlow)
           },
-          { message: "here", ...at, ...(inFlow ? { attempt: 3 } : {}) }
+          { message: "here", ...at, attempt: 3 }
         ])
         const branch = inFlow ? " work" : ""
         assert.deepStrictEqual(calls.filter((call) => call.includes(" node")), [

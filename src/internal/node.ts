@@ -125,16 +125,19 @@ export const call = (
 }
 
 /** What logs inside of a node say beside their message. */
-const annotations = ({ attempt, flow, run }: Line, node: string): Readonly<Record<string, unknown>> => {
+const annotations = ({ attempt: own, call, flow, run }: Line, node: string): Readonly<Record<string, unknown>> => {
   const { plan: { name: graph }, runId } = run
   // Without a spread: this is made for every node, and the caller's own annotations are rare.
   const { inside } = run
   const branch = flow === undefined ? inside?.branch : branchOf(flow)
-  const own = branch === undefined
+  const attempt = flow === undefined && call === undefined ? inside?.attempt : own
+  const where = attempt === undefined
     ? { graph, runId, node }
-    : { graph, runId, branch, node, attempt: flow === undefined ? inside?.attempt : attempt }
-  for (const _ in run.annotations) return { ...run.annotations, ...own }
-  return own
+    : branch === undefined
+    ? { graph, runId, node, attempt }
+    : { graph, runId, branch, node, attempt }
+  for (const _ in run.annotations) return { ...run.annotations, ...where }
+  return where
 }
 
 /** Merges an update into the state, or says why it is none. */
