@@ -493,7 +493,8 @@ export interface CompiledGraph<in out S, in In, out E, out R, out P = unknown, o
   >
 
   /**
-   * Resets the circuit of one branch, or all circuits that this graph uses. A branch without a circuit is a no-op.
+   * Resets the circuit of one branch, and of the node of that name, or all circuits that this graph uses. Without a circuit it
+   * is a no-op.
    */
   readonly resetCircuit: (branch?: string) => Effect.Effect<void>
 

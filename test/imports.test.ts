@@ -35,7 +35,7 @@ const tiers: ReadonlyArray<ReadonlyArray<string>> = [
   ["ParallelConfig", "internal/callbacks", "internal/circuitStore", "internal/complete"],
   ["internal/circuitSaved"],
   ["Checkpointer", "CircuitBreakerRegistry", "internal/describe", "internal/plan", "internal/saver"],
-  ["internal/capture", "internal/paths"],
+  ["internal/capture", "internal/circuits", "internal/paths"],
   ["Diagram", "internal/emit", "internal/mergeFlows", "internal/resultCodec", "internal/validate"],
   ["ParallelFlowResult", "internal/node"],
   ["internal/codecs", "internal/settle", "internal/withDeadline"],

@@ -271,6 +271,25 @@ describe("the circuit of a node", () => {
       const { exit } = yield* endOf(quiet(run(graph, { n: 0 })))
       assert.deepInclude(errorOf(exit), { _tag: "CircuitOpenError", key: "db" })
     }))
+
+  scenario("is one of the graph's, to be looked at and reset by the node's name", (run) =>
+    Effect.gen(function*() {
+      const graph = StateGraph.make("g", State)
+        .addNode("work", () => boom("down"), { circuitBreaker: { failureThreshold: 1 } })
+        .addNode("other", () => boom("down"), { circuitBreaker: { failureThreshold: 1, key: "mine" } })
+        .addFanInNode("join", () => {})
+        .addParallelEdge(StateGraph.START, "work", "join", { name: "flow", circuitBreaker: {} })
+        .addParallelEdge(StateGraph.START, "other", "join")
+        .setFinishPoint("join").compile()
+      const states = Effect.map(graph.circuitStates, (all) => all.map(({ key, state }) => `${key} ${state}`).sort())
+      assert.deepStrictEqual(yield* states, ["g#work CLOSED", "g/flow CLOSED", "mine CLOSED"])
+      yield* run(graph, { n: 0 })
+      assert.deepStrictEqual(yield* states, ["g#work OPEN", "g/flow CLOSED", "mine OPEN"])
+      yield* graph.resetCircuit("work")
+      assert.deepStrictEqual(yield* states, ["g#work CLOSED", "g/flow CLOSED", "mine OPEN"])
+      yield* graph.resetCircuit()
+      assert.deepStrictEqual(yield* states, ["g#work CLOSED", "g/flow CLOSED", "mine CLOSED"])
+    }))
 })
 
 describe("a run that is interrupted", () => {

@@ -200,6 +200,15 @@ const cases: ReadonlyArray<Case> = [
     says: /the circuit "db" has two configurations/
   },
   {
+    code: "CircuitConfigConflict",
+    what: "a node's circuit with another configuration than a flow's",
+    graph: loose().addNode("a", () => ({}), { circuitBreaker: { key: "db", failureThreshold: 2 } }).addFanInNode("join")
+      .addParallelEdge(START, "a", "join", { name: "flow", circuitBreaker: { key: "db", failureThreshold: 1 } })
+      .setFinishPoint("join"),
+    nodes: ["a", "a"],
+    says: /the circuit "db" has two configurations: of the flow "flow" and of the node "a"/
+  },
+  {
     code: "FanInBeforeNode",
     what: "a fan-in added before a node of its flows",
     graph: loose().addFanInNode("join").addNode("a").addParallelEdge(START, "a", "join").setFinishPoint("join"),

@@ -8,6 +8,7 @@ import * as FlowCallbacks from "../FlowCallbacks.ts"
 import { type CallbackError, type GraphProblem, GraphValidationError, type InvalidConfigError } from "../GraphError.ts"
 import * as GraphMetrics from "../GraphMetrics.ts"
 import * as ParallelConfig from "../ParallelConfig.ts"
+import type { SameCircuit } from "./circuits.ts"
 import { OptionReader } from "./option.ts"
 import { type BuilderData, link, type ParallelData, type Plan, type PlanEdge } from "./plan.ts"
 import type { Compiled } from "./run.ts"
@@ -113,7 +114,4 @@ const namesIn = (data: BuilderData, given: unknown, field: string, reader: Optio
   return new Set(given)
 }
 
-const sameCircuit = (a: PlanEdge, b: PlanEdge): boolean => {
-  const [left, right] = [a.resolved.circuitBreaker, b.resolved.circuitBreaker]
-  return left === undefined || right === undefined || CircuitBreaker.sameConfig(left.config, right.config)
-}
+const sameCircuit: SameCircuit = (a, b) => CircuitBreaker.sameConfig(a.config, b.config)

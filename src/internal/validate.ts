@@ -3,21 +3,22 @@
  */
 import * as Result from "effect/Result"
 import type { GraphProblem, ProblemCode } from "../GraphError.ts"
+import { circuits, type SameCircuit } from "./circuits.ts"
 import { explore, exploreFlow, type Paths, standIns } from "./paths.ts"
-import { type BuilderData, circuitKey, END, noteCircuit, type PlanEdge, type PlanNode, START } from "./plan.ts"
+import { type BuilderData, END, type PlanEdge, type PlanNode, START } from "./plan.ts"
 
-type Report = (code: ProblemCode, nodes: ReadonlyArray<string>, message: string) => void
+export type Report = (code: ProblemCode, nodes: ReadonlyArray<string>, message: string) => void
 
 export interface Validated {
   readonly problems: ReadonlyArray<GraphProblem>
-  /** The circuit of each branch path that has one. */
+  /** The circuit of each branch path, and of each node, that has one. */
   readonly circuits: Map<string, Set<string>>
 }
 
 export const validate = (
   data: BuilderData,
   plan: { readonly start: PlanNode; readonly nodes: ReadonlyMap<string, PlanNode> },
-  sameCircuit: (a: PlanEdge, b: PlanEdge) => boolean
+  sameCircuit: SameCircuit
 ): Validated => {
   const problems: Array<GraphProblem> = []
   const report: Report = (code, nodes, message) => {
@@ -140,7 +141,7 @@ const fallbacks = (data: BuilderData, nodes: ReadonlyMap<string, PlanNode>, repo
 const lines = (
   data: BuilderData,
   plan: { readonly start: PlanNode; readonly nodes: ReadonlyMap<string, PlanNode> },
-  sameCircuit: (a: PlanEdge, b: PlanEdge) => boolean,
+  sameCircuit: SameCircuit,
   report: Report
 ): Map<string, Set<string>> => {
   const broken = new Set<string>(
@@ -220,7 +221,7 @@ const lines = (
     }
   }
   recursion(explored, report)
-  return circuits(data.name, main, explored, sameCircuit, report)
+  return circuits(data.name, { main, explored, visited }, sameCircuit, report)
 }
 
 /** A flow that, through other flows, starts itself would nest for ever. */
@@ -242,42 +243,4 @@ const recursion = (explored: ReadonlyMap<PlanEdge, Paths>, report: Report): void
       queue.push(...explored.get(next)?.launched ?? [])
     }
   }
-}
-
-/** Circuits by key, over every branch path that can come about; one key must have one configuration. */
-const circuits = (
-  graph: string,
-  main: Paths,
-  explored: ReadonlyMap<PlanEdge, Paths>,
-  sameCircuit: (a: PlanEdge, b: PlanEdge) => boolean,
-  report: Report
-): Map<string, Set<string>> => {
-  const byKey = new Map<string, PlanEdge>()
-  const byBranch = new Map<string, Set<string>>()
-  const seen = new Set<string>()
-  const visit = (edges: ReadonlySet<PlanEdge>, path: string, depth: number): void => {
-    for (const edge of edges) {
-      const own = `${path}${edge.name}`
-      const breaker = edge.resolved.circuitBreaker
-      if (breaker !== undefined) {
-        const key = circuitKey(graph, own, breaker.key)
-        noteCircuit(byBranch, own, key)
-        const other = byKey.get(key)
-        if (other === undefined) byKey.set(key, edge)
-        else if (!sameCircuit(other, edge)) {
-          report(
-            "CircuitConfigConflict",
-            [other.to.name, edge.to.name],
-            `the circuit "${key}" has two configurations: of the flow "${other.name}" and of the flow "${edge.name}"`
-          )
-        }
-      }
-      const once = `${own}\n${edge.fanIn.name}`
-      if (seen.has(once) || depth > explored.size) continue
-      seen.add(once)
-      visit(explored.get(edge)?.launched ?? new Set(), `${own}/`, depth + 1)
-    }
-  }
-  visit(main.launched, "", 0)
-  return byBranch
 }
