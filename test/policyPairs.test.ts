@@ -208,6 +208,21 @@ describe("the circuit of the flow", () => {
       assert.strictEqual((yield* registry.state("g/flow")).failureCount, 1)
       assert.strictEqual((yield* registry.state("g#work")).failureCount, 4)
     }).pipe(Effect.provideService(CircuitBreakerRegistry.CircuitBreakerRegistry, CircuitBreakerRegistry.makeUnsafe())))
+
+  scenario("does not count a node whose limit was full", (run) =>
+    Effect.gen(function*() {
+      const registry = yield* CircuitBreakerRegistry.CircuitBreakerRegistry
+      const limit = { key: "k", permits: 1, queue: 0 }
+      const circuitBreaker = { failureThreshold: 1 }
+      const g = flow(() => ({}), { limit, circuitBreaker }, { circuitBreaker })
+      yield* quiet(Effect.andThen(
+        Effect.forkChild(Bulkhead.withLimit(limit)(Effect.sleep(5)), { startImmediately: true }),
+        endOf(run(g.graph, { n: 0 }))
+      ))
+      assert.deepInclude(g.result, { _tag: "Failure", errorType: "LimitExceededError", circuitState: "CLOSED" })
+      assert.deepInclude(yield* registry.state("g/flow"), { state: "CLOSED", failureCount: 0 })
+      assert.deepInclude(yield* registry.state("g#work"), { state: "CLOSED", failureCount: 0 })
+    }).pipe(Effect.provideService(CircuitBreakerRegistry.CircuitBreakerRegistry, CircuitBreakerRegistry.makeUnsafe())))
 })
 
 describe("a sibling that fails fast", () => {

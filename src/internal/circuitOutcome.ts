@@ -5,6 +5,7 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type { Config, Outcome } from "../CircuitBreaker.ts"
+import { LimitExceededError } from "../GraphError.ts"
 import { OptionReader } from "./option.ts"
 
 /** An outcome, and how long the dependency asked to be left alone. */
@@ -18,8 +19,8 @@ const failed = Effect.succeed<Judged>({ outcome: "failure" })
 const ignored = Effect.succeed<Judged>({ outcome: "ignored" })
 
 /**
- * A defect counts like a typed failure, only interruption is ignored, and a function of the options that throws does not make
- * an error harmless.
+ * A defect counts like a typed failure, only interruption and a full limit, which executes nothing, are ignored, and a function
+ * of the options that throws does not make an error harmless.
  */
 export const outcomeOf = (
   exit: Exit.Exit<unknown, unknown>,
@@ -27,7 +28,7 @@ export const outcomeOf = (
   { isFailure, retryAfter }: Config
 ): Effect.Effect<Judged> => {
   if (Exit.isSuccess(exit)) return succeeded
-  if (Cause.hasInterruptsOnly(exit.cause)) return ignored
+  if (Cause.hasInterruptsOnly(exit.cause) || Cause.squash(exit.cause) instanceof LimitExceededError) return ignored
   if (isFailure === undefined && retryAfter === undefined) return failed
   const defect = exit.cause.reasons.find(Cause.isDieReason)
   const error = defect === undefined ? Cause.squash(exit.cause) : defect.defect
