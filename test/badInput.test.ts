@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { ConfigProvider, Effect, Layer, Schema } from "effect"
 import { GraphError, ParallelConfig, StateGraph } from "effect-stategraph"
-import { loose } from "./support/looseBuilder.ts"
+import { type Loose, loose } from "./support/looseBuilder.ts"
 import { scenario } from "./support/scenario.ts"
 
 const { START } = StateGraph
@@ -41,6 +41,17 @@ const bad: ReadonlyArray<readonly [field: string, config: object, value: string,
   ["circuitBreaker.resetTimeout", { circuitBreaker: { resetTimeout: 0 } }, "0", /positive/],
   ["circuitBreaker.halfOpenMaxCalls", { circuitBreaker: { halfOpenMaxCalls: 0 } }, "0", /integer of at least 1/],
   ["circuitBreaker.successThreshold", { circuitBreaker: { successThreshold: 2.5 } }, "2.5", /integer of at least 1/],
+  ["limit", { limit: 3 }, "3", /a limit or false/],
+  ["limit", { limit: true }, "true", /a limit or false/],
+  ["limit.key", { limit: { key: "", permits: 1 } }, `""`, /not empty/],
+  ["limit.key", { limit: { permits: 1 } }, "undefined", /not empty/],
+  ["limit.permits", { limit: { key: "k" } }, "undefined", /integer of at least 1/],
+  ["limit.permits", { limit: { key: "k", permits: 0 } }, "0", /integer of at least 1/],
+  ["limit.permits", { limit: { key: "k", permits: 1.5 } }, "1.5", /integer of at least 1/],
+  ["limit.permits", { limit: { key: "k", permits: Infinity } }, "Infinity", /integer of at least 1/],
+  ["limit.queue", { limit: { key: "k", permits: 1, queue: -1 } }, "-1", /integer of at least 0, or "unbounded"/],
+  ["limit.queue", { limit: { key: "k", permits: 1, queue: "none" } }, `"none"`, /integer of at least 0/],
+  ["limit.size", { limit: { key: "k", permits: 1, size: 2 } }, "2", /one of key, permits, queue/],
   ["timeOut", { timeOut: 5 }, "5", /timeout/]
 ]
 
@@ -130,6 +141,106 @@ describe("an option out of range", () => {
       assert.instanceOf(thrown(() => ParallelConfig.make(config)), GraphError.InvalidConfigError)
     }
   })
+})
+
+const odd: ReadonlyArray<readonly [what: string, value: unknown, shown: string]> = [
+  ["null", null, "null"],
+  ["a text", "text", `"text"`],
+  ["a number", 5, "5"],
+  ["a list", [1], "an array of 1"],
+  ["a function", () => {}, "a function"]
+]
+
+/** What `compile` says of one graph. */
+const refusal = (build: (ran: () => void) => Loose): string => {
+  let ran = false
+  const error = thrown(() => build(() => void (ran = true)).compile())
+  assert.instanceOf(error, GraphError.GraphValidationError)
+  assert.isFalse(ran)
+  const { message, problems } = error as GraphError.GraphValidationError
+  assert.isTrue(problems.every(({ code }) => code === "InvalidConfig"), message)
+  return message
+}
+
+const oneNode = (policy: unknown) => (ran: () => void) =>
+  loose().addNode("a", ran, policy).setEntryPoint("a").setFinishPoint("a")
+
+const oneFlow = (edge: unknown) => (ran: () => void) =>
+  loose().addNode("a", ran).addFanInNode("join", ran).addParallelEdge(START, "a", "join", edge).setFinishPoint("join")
+
+describe("an option of a node", () => {
+  for (const [field, config, value, allowed] of bad) {
+    if (!/^(timeout|grace|retry|circuitBreaker|limit)/.test(field)) continue
+    it(`${field} = ${value} is refused, and tells of its node`, () => {
+      const message = refusal(oneNode(config))
+      assert.include(message, `node a: ${field} is ${value}`)
+      assert.match(message, allowed)
+    })
+  }
+
+  it("that only a flow has is refused by name", () => {
+    for (const config of [{ totalTimeout: 5 }, { failFast: true }, { concurrency: 1 }, { includeTraceback: true }]) {
+      const [field] = Object.keys(config)
+      assert.include(refusal(oneNode(config)), `node a: ${field} is ${Object.values(config)[0]}, allowed is one of`)
+    }
+  })
+
+  it("that is a fallback is the name of a node or an update of the state, nothing else", () => {
+    const values: ReadonlyArray<readonly [unknown, RegExp]> = [
+      ...odd.filter(([what]) => what !== "a text").map(([, value, shown]) =>
+        [value, new RegExp(`fallback is ${shown}, allowed is the name of a node, or an update`)] as const
+      ),
+      ...[new Date(0), new Map(), Promise.resolve({ n: 1 }), new Error("no"), Effect.succeed({ n: 1 })].map((value) =>
+        [value, /fallback is an object, allowed is the name of a node, or an update/] as const
+      ),
+      [{ m: 1 }, /fallback\.m is "m", allowed is a key of the state: n/]
+    ]
+    for (const [fallback, says] of values) {
+      assert.match(refusal(oneNode({ fallback })), says)
+      assert.match(refusal(oneFlow({ fallback })), says)
+      const map = refusal((ran) =>
+        (loose().addNode("a", ran).addFanInNode("join", ran) as unknown as {
+          addParallelMap(from: string, to: string, fanIn: string, options: unknown): Loose
+        }).addParallelMap(START, "a", "join", { items: () => [], fallback }).setFinishPoint("join")
+      )
+      assert.match(map, says)
+    }
+  })
+
+  it("is told with all others", () => {
+    const message = refusal(oneFlow({ fallback: 5, timeout: -1, limit: { key: "" } }))
+    assert.match(message, /4 problems/)
+    for (const field of ["fallback", "timeout", "limit.key", "limit.permits"]) {
+      assert.include(message, `edge __start__ -> a: ${field} is`)
+    }
+    assert.match(refusal(oneNode({ fallback: 5, timeout: -1, item: "text" })), /3 problems/)
+  })
+})
+
+describe("options that are no object", () => {
+  for (const [what, value, shown] of odd) {
+    it(`but ${what} are refused, of nodes, fan-ins, edges and maps`, () => {
+      const says = `options is ${shown}, allowed is an object`
+      assert.include(refusal(oneNode(value)), `node a: ${says}`)
+      assert.include(refusal(oneFlow(value)), `edge __start__ -> a: ${says}`)
+      const nodes = (ran: () => void) =>
+        loose().addNode("a", ran) as unknown as Record<string, (...a: unknown[]) => Loose>
+      const fanIn = refusal((ran) =>
+        nodes(ran)["addFanInNode"]!("join", ran, value).addParallelEdge(START, "a", "join").setFinishPoint("join")
+      )
+      assert.include(fanIn, `fan-in join: ${says}`)
+      const joined = (ran: () => void) =>
+        loose().addNode("a", ran).addFanInNode("join", ran) as unknown as ReturnType<typeof nodes>
+      const map = refusal((ran) => joined(ran)["addParallelMap"]!(START, "a", "join", value).setFinishPoint("join"))
+      assert.include(map, `map __start__ -> a: ${says}`)
+      const graph = loose("inner").addNode("x").setEntryPoint("x").setFinishPoint("x").compile()
+      const sub = refusal(() =>
+        (loose() as unknown as ReturnType<typeof nodes>)["addSubgraph"]!("sub", graph, value)
+          .setEntryPoint("sub").setFinishPoint("sub")
+      )
+      assert.include(sub, `subgraph sub: ${says}`)
+    })
+  }
 })
 
 describe("an input", () => {

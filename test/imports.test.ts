@@ -38,7 +38,7 @@ const tiers: ReadonlyArray<ReadonlyArray<string>> = [
   ["internal/capture", "internal/circuits", "internal/paths"],
   ["Diagram", "internal/emit", "internal/mergeFlows", "internal/resultCodec", "internal/validate"],
   ["ParallelFlowResult", "internal/node"],
-  ["internal/codecs", "internal/settle", "internal/withDeadline"],
+  ["internal/codecs", "internal/readOptions", "internal/settle", "internal/withDeadline"],
   ["internal/attempt", "internal/withCircuit", "internal/withLimit", "internal/withPlace"],
   ["internal/attempts", "internal/session", "internal/suspend", "internal/withRetry"],
   ["internal/withFallback"],

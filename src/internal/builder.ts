@@ -21,17 +21,16 @@ import { OptionReader } from "./option.ts"
 import {
   type BuilderData,
   END,
-  type FallbackData,
   keysOf,
   type MapData,
   type NodeData,
   type NodeFunction,
-  type NodeOptions,
   type Reducer,
   START,
   type State,
   type Subgraph
 } from "./plan.ts"
+import { asOptions, orProblems, readFallback, readPolicy } from "./readOptions.ts"
 import { type Compiled, execute, registryOf, resume, type ResumeOptions, type RunOptions } from "./run.ts"
 
 interface MakeInput {
@@ -116,44 +115,6 @@ const readReducers = (
   return reducers
 }
 
-const orProblems = <A>(reader: OptionReader, options: A): Result.Result<A, ReadonlyArray<InvalidConfigError>> =>
-  reader.problems.length > 0 ? Result.fail(reader.problems) : Result.succeed(options)
-
-const policyFields = ["timeout", "retry", "circuitBreaker", "grace", "limit"]
-
-/** The wrappers of one node; absent when it has none. */
-const readPolicy = (
-  reader: OptionReader,
-  given: object,
-  keys: Making["keys"],
-  also: ReadonlyArray<string>
-): NodeOptions => {
-  if (typeof given !== "object" || given === null) {
-    reader.reject("options", given, "an object")
-    return {}
-  }
-  reader.known("", given, [...policyFields, "fallback", ...also])
-  const input = Object.fromEntries(
-    Object.entries(given).filter(([field, value]) => value !== undefined && policyFields.includes(field))
-  )
-  const parsed = ParallelConfig.parse(input, reader.source)
-  if (Result.isFailure(parsed)) reader.problems.push(...parsed.failure)
-  const fallback = readFallback(reader, (given as { readonly fallback?: unknown }).fallback, keys)
-  const isGuarded = fallback !== undefined || Object.keys(input).length > 0
-  return { policy: isGuarded ? Result.getOrElse(parsed, () => ParallelConfig.empty) : undefined, fallback }
-}
-
-const readFallback = (reader: OptionReader, given: unknown, keys: Making["keys"]): FallbackData | undefined => {
-  if (given === undefined || typeof given === "string") return given
-  if (typeof given !== "object" || given === null || Array.isArray(given)) {
-    return reader.reject("fallback", given, "the name of a node, or an update of the state")
-  }
-  for (const key of Object.keys(given)) {
-    if (!keys.has(key)) reader.reject(`fallback.${key}`, key, `a key of the state: ${[...keys.keys()].join(", ")}`)
-  }
-  return { ...given }
-}
-
 const isOptional = (field: Schema.Constraint): boolean => field.ast.context?.isOptional === true
 
 export class Builder implements Pipeable.Pipeable {
@@ -173,30 +134,33 @@ export class Builder implements Pipeable.Pipeable {
   }
   addNode(name: string, run?: NodeFunction, given: object = {}): Builder {
     const reader = new OptionReader(`node ${name}`)
-    const policy = readPolicy(reader, given, this.#making.keys, ["item"])
-    const { item } = given as { readonly item?: unknown }
+    const told: { readonly item?: unknown } = asOptions(reader, given)
+    const policy = readPolicy(reader, told, this.#making.keys, ["item"])
+    const { item } = told
     if (item !== undefined && !Schema.isSchema(item)) reader.reject("item", item, "a Schema")
-    const options: NodeOptions = Schema.isSchema(item) ? { ...policy, item } : policy
-    const node: NodeData = { name, kind: "node", run, options: orProblems(reader, options) }
+    const options = Schema.isSchema(item) ? { ...policy, item } : policy
+    const node: NodeData = { name, kind: "node", run, options: orProblems(reader, Result.succeed(options)) }
     return this.#with({ nodes: [...this.#data.nodes, node] })
   }
-  addFanInNode(name: string, run?: NodeFunction, options: { readonly completion?: unknown } = {}): Builder {
+  addFanInNode(name: string, run?: NodeFunction, given: { readonly completion?: unknown } = {}): Builder {
     const reader = new OptionReader(`fan-in ${name}`)
+    const options = asOptions(reader, given)
     reader.known("", options, ["completion"])
     const rule = Completion.parse(options.completion, reader.source)
-    const read = Result.flatMap(rule, (completion) => orProblems(reader, { completion }))
+    const read = orProblems(reader, Result.map(rule, (completion) => ({ completion })))
     return this.#with({ nodes: [...this.#data.nodes, { name, kind: "fanIn", run, options: read }] })
   }
   addSubgraph(name: string, graph: unknown, given: Pick<Subgraph, "input" | "output">): Builder {
     const reader = new OptionReader(`subgraph ${name}`)
-    const options = readPolicy(reader, given, this.#making.keys, ["input", "output"])
+    const told = asOptions(reader, given)
+    const options = readPolicy(reader, told, this.#making.keys, ["input", "output"])
     const compiled = typeof graph === "object" && graph !== null ? Graph.compiledOf(graph) : undefined
     if (compiled === undefined) reader.reject("graph", graph, "a compiled graph")
-    const { input, output } = typeof given === "object" && given !== null ? given : {} as typeof given
+    const { input, output } = told as typeof given
     for (const [field, value] of Object.entries({ input, output })) {
       if (typeof value !== "function") reader.reject(field, value, "a function")
     }
-    const node: NodeData = { name, kind: "node", run: undefined, options: orProblems(reader, options) }
+    const node: NodeData = { name, kind: "node", run: undefined, options: orProblems(reader, Result.succeed(options)) }
     const subgraph = compiled && { compiled, input, output }
     return this.#with({ nodes: [...this.#data.nodes, subgraph === undefined ? node : { ...node, subgraph }] })
   }
@@ -212,19 +176,22 @@ export class Builder implements Pipeable.Pipeable {
     fanIn: string,
     config: ParallelConfig.Input & { readonly name?: string | undefined; readonly fallback?: unknown } = {}
   ): Builder {
-    const { fallback: given, name = to, ...parallel } = config
     const reader = new OptionReader(`edge ${from} -> ${to}`)
+    const { fallback: given, name = to, ...parallel } = asOptions(reader, config)
     const fallback = readFallback(reader, given, this.#making.keys)
-    const read = Result.flatMap(ParallelConfig.parse(parallel, reader.source), (read) => orProblems(reader, read))
+    const read = orProblems(reader, ParallelConfig.parse(parallel, reader.source))
     const edge = { map: undefined, from, to, fanIn, name, fallback, config: read }
     return this.#with({ parallels: [...this.#data.parallels, edge] })
   }
   addParallelMap(from: string, to: string, fanIn: string, options: MapInput): Builder {
-    const { circuitBreaker, config, fallback: instead, items, key, name = to, ...parallel } = options
+    const reader = new OptionReader(`map ${from} -> ${to}`)
+    const { circuitBreaker, config, fallback: instead, items, key, name = to, ...parallel } = asOptions(
+      reader,
+      options
+    ) as MapInput
     const ofItem = typeof circuitBreaker === "object" && typeof circuitBreaker.key === "function"
       ? circuitBreaker.key
       : undefined
-    const reader = new OptionReader(`map ${from} -> ${to}`)
     for (const [field, value] of Object.entries({ items, key, config })) {
       if (typeof value === "function" || value === undefined && field !== "items") continue
       reader.reject(field, value, "a function")
@@ -241,7 +208,7 @@ export class Builder implements Pipeable.Pipeable {
         fanIn,
         name,
         fallback,
-        config: reader.problems.length > 0 ? Result.fail(reader.problems) : read
+        config: orProblems(reader, read)
       }]
     })
   }

@@ -169,7 +169,8 @@ export const noteWritten = (line: Line, update: object): void => {
   for (const key of Object.keys(update)) line.written.add(key)
 }
 
-const oddity = (update: object): string | undefined => {
+/** Why an object is no update; nothing if it can be one. */
+export const oddity = (update: object): string | undefined => {
   if (Array.isArray(update)) return "an array"
   if ("then" in update && typeof update.then === "function") return "a Promise (return an Effect: Effect.tryPromise)"
   if (Effect.isEffect(update)) return "an Effect inside an Effect (flatten it)"
