@@ -75,7 +75,7 @@ export const fromPlan = ({ name, nodes, start }: Pick<Plan, "name" | "nodes" | "
         ? { name, kind: kind === "fanIn" ? kind : "node" }
         : { name, kind: "subgraph", diagram: fromPlan(subgraph.compiled.plan) }
     ),
-    edges: [start, ...all].flatMap((node) => [
+    edges: withoutRepeated([start, ...all].flatMap((node) => [
       ...waysOf(node),
       ...fallbacksOf(node, node.fallback),
       ...node.launches.flatMap(({ fallback, to }) => fallbacksOf(to, fallback)),
@@ -91,8 +91,17 @@ export const fromPlan = ({ name, nodes, start }: Pick<Plan, "name" | "nodes" | "
         // A line that waits at once for what it has just launched is no edge of its own.
         .filter((to) => !node.launches.some(({ fanIn }) => fanIn === to))
         .map((to): DiagramEdge => ({ kind: "join", from: node.name, to: to.name }))
-    ])
+    ]))
   }
+}
+
+/** Several flows that begin at one node, and the node itself, can have the same fallback. */
+const withoutRepeated = (edges: ReadonlyArray<DiagramEdge>): ReadonlyArray<DiagramEdge> => {
+  const seen = new Set<string>()
+  return edges.filter(({ from, kind, to }) => {
+    const { size } = seen
+    return kind !== "fallback" || seen.add(JSON.stringify([from, to])).size > size
+  })
 }
 
 const waysOf = ({ name: from, way }: PlanNode): ReadonlyArray<DiagramEdge> => {

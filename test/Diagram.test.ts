@@ -134,6 +134,30 @@ describe("the diagram of a graph", () => {
   })
 })
 
+describe("fallbacks", () => {
+  const graph = StateGraph.make("fallbacks", State)
+    .addNode("last", () => ({}))
+    .addNode("rescue", () => ({}), { fallback: "last" })
+    .addNode("work", () => ({}), { fallback: "rescue" })
+    .addNode("value", () => ({}), { fallback: { n: 1 } })
+    .addFanInNode("join")
+    .addParallelEdge(StateGraph.START, "work", "join", { fallback: "rescue" })
+    .addParallelEdge(StateGraph.START, "work", "join", { name: "again", fallback: "rescue" })
+    .addParallelEdge(StateGraph.START, "value", "join", { fallback: "last" })
+    .setFinishPoint("join")
+    .compile()
+
+  it("that are nodes are edges, each once; values are none", () => {
+    const shown = graph.diagram.edges.filter(({ kind }) => kind === "fallback").map(({ from, to }) => `${from} ${to}`)
+    assert.deepStrictEqual(shown.sort(), ["rescue last", "value last", "work rescue"])
+  })
+
+  it("say so, dotted", () => {
+    assert.include(graph.toMermaid(), `  n2 -.->|"fallback"| n1`)
+    assert.include(graph.toDot(), `  n2 -> n1 [label="fallback", style=dotted]`)
+  })
+})
+
 describe("names of any kind", () => {
   const parts = [
     ..."abn019 .-_#;&<>\"'`\\%|{}()=~*\n\t\u0000é日🦊",
