@@ -197,7 +197,7 @@ export type MainError<N extends AnyNode, Main extends string> = N extends AnyNod
  * @category type-level
  * @since 0.1.0
  */
-export type NodeError<N extends AnyNode, E, Fallback> = [Fallback] extends [undefined] ? E
+export type NodeError<N extends AnyNode, E, Fallback> = Fallback extends undefined ? E
   : Fallback extends string ? Extract<N, { readonly name: Fallback }>["E"]
   : never
 
