@@ -2,85 +2,13 @@
  * Processes that want the same thread, and processes that are killed.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Option, type Scope } from "effect"
+import { Effect, Option } from "effect"
 import { CheckpointerFile } from "effect-stategraph/node"
-import { type ChildProcess, fork } from "node:child_process"
 import * as fs from "node:fs"
 import { join } from "node:path"
 import { hashOf } from "../../src/node/internal/checkpointFile.ts"
-import type { Answer, Order } from "../support/claimant.ts"
+import { claimant, claimants, count, race, releaseAll } from "../support/claimants.ts"
 import { contentOf, temporaryFolder } from "../support/folder.ts"
-
-const program = join(import.meta.dirname, "..", "support", "claimant.ts")
-
-type AnswerOf<Tag extends Answer["_tag"]> = Extract<Answer, { readonly _tag: Tag }>
-
-/** A process with the answers that nobody has read. */
-class Claimant {
-  readonly child: ChildProcess
-  readonly answers: Array<Answer> = []
-  private wake: () => void = () => {}
-  constructor(folder: string) {
-    this.child = fork(program, [folder], { stdio: ["ignore", "inherit", "inherit", "ipc"] })
-    this.child.on("message", (answer: Answer) => {
-      this.answers.push(answer)
-      this.wake()
-    })
-    this.child.on("exit", () => this.wake())
-  }
-  get hasEnded(): boolean {
-    return this.child.exitCode !== null || this.child.signalCode !== null
-  }
-  async next<Tag extends Answer["_tag"]>(tag: Tag): Promise<AnswerOf<Tag>> {
-    while (this.answers.length === 0) {
-      if (this.hasEnded) throw new Error(`the process has ended and never said ${tag}`)
-      await new Promise<void>((resolve) => {
-        this.wake = resolve
-      })
-    }
-    const answer = this.answers.shift()!
-    assert.strictEqual(answer._tag, tag)
-    return answer as AnswerOf<Tag>
-  }
-  order(order: Order): void {
-    this.child.send(order)
-  }
-  async kill(): Promise<void> {
-    if (!this.hasEnded) {
-      const ended = new Promise((resolve) => this.child.once("exit", resolve))
-      this.child.kill("SIGKILL")
-      await ended
-    }
-  }
-}
-
-const claimant = (folder: string): Effect.Effect<Claimant, never, Scope.Scope> =>
-  Effect.acquireRelease(Effect.sync(() => new Claimant(folder)), (one) => Effect.promise(() => one.kill()))
-
-const claimants = Effect.fnUntraced(function*(count: number, folder: string) {
-  const all = yield* Effect.forEach(Array.from({ length: count }), () => claimant(folder))
-  yield* Effect.promise(() => Promise.all(all.map((one) => one.next("Ready"))))
-  return all
-})
-
-const count = (outcomes: ReadonlyArray<string>): Record<string, number> => {
-  const counts: Record<string, number> = {}
-  for (const outcome of outcomes) counts[outcome] = (counts[outcome] ?? 0) + 1
-  return counts
-}
-
-/** All claim the thread at the same time; what came of it for each. */
-const race = (all: ReadonlyArray<Claimant>, thread: string): Effect.Effect<ReadonlyArray<string>> =>
-  Effect.promise(async () => {
-    for (const one of all) one.order({ _tag: "Claim", thread, at: Date.now() + 20 })
-    return (await Promise.all(all.map((one) => one.next("Claimed")))).map(({ outcome }) => outcome)
-  })
-
-const releaseAll = (all: ReadonlyArray<Claimant>): Effect.Effect<void> =>
-  Effect.promise(async () => {
-    for (const one of all) one.order({ _tag: "Release" })
-    await Promise.all(all.map((one) => one.next("Released")))
-  })
 
 describe("20 processes that claim a thread at once", () => {
   it.live(

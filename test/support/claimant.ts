@@ -1,13 +1,18 @@
 /**
- * A process that works with a store of files, as it is told to: `node claimant.ts <folder>`.
+ * A process that works with a store, as it is told to: `node claimant.ts <folder> files` or `sqlite`.
  */
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as ManagedRuntime from "effect/ManagedRuntime"
 import * as Result from "effect/Result"
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import * as Checkpointer from "../../src/Checkpointer.ts"
 import * as CheckpointerFile from "../../src/node/CheckpointerFile.ts"
+import * as CheckpointerSql from "../../src/sql/CheckpointerSql.ts"
+import * as Sqlite from "./sqlite.ts"
+
+export type StoreKind = "files" | "sqlite"
 
 export type Order =
   /** Claims the thread at that time of the clock. */
@@ -26,8 +31,12 @@ export type Answer =
   | { readonly _tag: "Competed"; readonly wins: number; readonly others: ReadonlyArray<string> }
   | { readonly _tag: "Saved"; readonly id: string; readonly body: string }
 
-const [folder = ""] = process.argv.slice(2)
-const runtime = ManagedRuntime.make(CheckpointerFile.layer(folder))
+const [folder = "", kind] = process.argv.slice(2)
+const runtime = ManagedRuntime.make(
+  kind === "sqlite"
+    ? Layer.provide(CheckpointerSql.layer, Sqlite.layer({ filename: join(folder, "checkpoints.db") }))
+    : CheckpointerFile.layer(folder)
+)
 const store = await runtime.runPromise(Checkpointer.Checkpointer)
 const held: Array<Checkpointer.Claim> = []
 

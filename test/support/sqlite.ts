@@ -7,7 +7,12 @@ import { SqlClient, type SqlConnection, SqlError, Statement } from "effect/sql"
 import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite"
 
 export interface Options {
+  /** A file, or `":memory:"`. */
   readonly filename: string
+  /** Runs before every statement, and may fail in its place. */
+  readonly watch?: (sql: string) => Effect.Effect<void, SqlError.SqlError>
+  /** As clients are set up that name columns their own way. */
+  readonly transformRows?: SqlClient.SqlClient.MakeOptions["transformRows"]
 }
 
 const bindable = (value: unknown): SQLInputValue =>
@@ -21,7 +26,7 @@ const sqlError = (cause: unknown): SqlError.SqlError => {
   return new SqlError.SqlError({ reason: SqlError.classifySqliteError(cause, { message: String(cause) }) })
 }
 
-const connect = (db: DatabaseSync): SqlConnection.Connection => {
+const connect = (db: DatabaseSync, watch: NonNullable<Options["watch"]>): SqlConnection.Connection => {
   const statements = new Map<string, StatementSync>()
   const prepared = (sql: string): StatementSync => {
     const known = statements.get(sql)
@@ -34,7 +39,8 @@ const connect = (db: DatabaseSync): SqlConnection.Connection => {
   const run = <A>(work: () => A): Effect.Effect<A, SqlError.SqlError> => Effect.try({ try: work, catch: sqlError })
   const rows = (statement: StatementSync, params: ReadonlyArray<unknown>): Array<Record<string, unknown>> =>
     statement.all(...params.map(bindable))
-  const all = (sql: string, params: ReadonlyArray<unknown>) => run(() => rows(prepared(sql), params))
+  const all = (sql: string, params: ReadonlyArray<unknown>) =>
+    Effect.andThen(watch(sql), run(() => rows(prepared(sql), params)))
   const values = (sql: string, params: ReadonlyArray<unknown>) =>
     Effect.map(all(sql, params), (rows) => rows.map((row) => Object.values(row)))
   return {
@@ -45,12 +51,14 @@ const connect = (db: DatabaseSync): SqlConnection.Connection => {
     executeValues: values,
     executeValuesUnprepared: values,
     executeUnprepared: (sql, params, transform) =>
-      run(() => rows(db.prepare(sql), params)).pipe(Effect.map((rows) => transform ? transform(rows) : rows))
+      Effect.map(all(sql, params), (rows) => transform ? transform(rows) : rows)
   }
 }
 
-/** A database in a file, or in memory (`":memory:"`); it waits 5 seconds for other processes that write. */
-export const layer = ({ filename }: Options): Layer.Layer<SqlClient.SqlClient> =>
+/** A database; it waits 5 seconds for other processes that write. */
+export const layer = (
+  { filename, transformRows, watch = () => Effect.void }: Options
+): Layer.Layer<SqlClient.SqlClient> =>
   Layer.effect(
     SqlClient.SqlClient,
     Effect.gen(function*() {
@@ -59,7 +67,7 @@ export const layer = ({ filename }: Options): Layer.Layer<SqlClient.SqlClient> =
         (db) => Effect.sync(() => db.close())
       )
       db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL")
-      const connection = connect(db)
+      const connection = connect(db, watch)
       return yield* SqlClient.make({
         ...SqlClient.makeSqliteAcquirers({
           connection: Effect.succeed(connection),
@@ -69,6 +77,7 @@ export const layer = ({ filename }: Options): Layer.Layer<SqlClient.SqlClient> =
         compiler: Statement.makeCompilerSqlite(),
         driver: "node-sqlite",
         prepareTransactionControls: true,
+        ...(transformRows === undefined ? {} : { transformRows }),
         spanAttributes: [["db.system.name", "sqlite"]]
       })
     })
