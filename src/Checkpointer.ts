@@ -8,8 +8,9 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import type { CheckpointError } from "./GraphError.ts"
+import type { CheckpointError, InvalidConfigError } from "./GraphError.ts"
 import { claimed, encodable, fenced, keeping, named } from "./internal/checkpoints.ts"
+import { OptionReader } from "./internal/option.ts"
 
 /**
  * Where the run of a checkpoint stood.
@@ -174,6 +175,17 @@ export class Checkpointer extends Context.Service<Checkpointer, Service>()("effe
   static readonly layerMemory: Layer.Layer<Checkpointer> = Layer.sync(this, () => makeUnsafe())
 }
 
+/**
+ * How checkpoints are kept in memory.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface MemoryOptions {
+  /** How many checkpoints of a thread are kept; older ones are removed after a save. Default: all. */
+  readonly keep?: number | "all" | undefined
+}
+
 interface Thread {
   token: string | undefined
   sequence: number
@@ -181,7 +193,7 @@ interface Thread {
 }
 
 /**
- * Makes a store that keeps its checkpoints in memory, outside of Effect.
+ * Makes a store that keeps its checkpoints in memory, outside of Effect; throws `InvalidConfigError` for options out of range.
  *
  * **Example** (A store for one test)
  *
@@ -197,7 +209,11 @@ interface Thread {
  * @category constructors
  * @since 0.1.0
  */
-export const makeUnsafe = (): Service => {
+export const makeUnsafe = (options: MemoryOptions = {}): Service => {
+  const reader = new OptionReader("Checkpointer.makeUnsafe")
+  reader.known("", options, ["keep"])
+  const most = options.keep === "all" ? Infinity : reader.integer("keep", options.keep, 1, `"all"`) ?? Infinity
+  if (reader.problems[0] !== undefined) throw reader.problems[0]
   const threads = new Map<string, Thread>()
   let made = 0
   const fresh = (): string => String(++made)
@@ -253,6 +269,7 @@ export const makeUnsafe = (): Service => {
               ...(parent === undefined ? {} : { parent })
             }
             thread.checkpoints.push({ ...info, body })
+            if (thread.checkpoints.length > most) thread.checkpoints.shift()
             return Effect.succeed(info)
           })
         )
@@ -304,7 +321,8 @@ export const make: Effect.Effect<Service> = Effect.sync(makeUnsafe)
  *
  * **Gotchas**
  *
- * A claim is given up by `release` or by `takeOver`, and all checkpoints are kept until they are pruned or deleted.
+ * A claim is given up by `release` or by `takeOver`. All checkpoints are kept until they are pruned or deleted: use
+ * {@link layerMemoryWith} in a process that lives long.
  *
  * **Example** (A thread has one owner at a time)
  *
@@ -330,3 +348,33 @@ export const make: Effect.Effect<Service> = Effect.sync(makeUnsafe)
  * @since 0.1.0
  */
 export const layerMemory: Layer.Layer<Checkpointer> = Checkpointer.layerMemory
+
+/**
+ * Provides a store like {@link layerMemory}, with options; those out of range fail with `InvalidConfigError`.
+ *
+ * **Example** (The latest checkpoint of each thread)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Checkpointer } from "effect-stategraph"
+ *
+ * const program = Effect.gen(function*() {
+ *   const store = yield* Checkpointer.Checkpointer
+ *   const claim = yield* store.claim("order-7")
+ *   for (const step of [1, 2, 3]) {
+ *     yield* store.save(claim, { runId: "run-1", graph: "order", status: "running", body: `{"step":${step}}` })
+ *   }
+ *   return (yield* store.list("order-7")).map(({ sequence }) => sequence)
+ * })
+ *
+ * await Effect.runPromise(program.pipe(Effect.provide(Checkpointer.layerMemoryWith({ keep: 1 })))) // => [3]
+ * ```
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerMemoryWith = (options: MemoryOptions): Layer.Layer<Checkpointer, InvalidConfigError> =>
+  Layer.effect(
+    Checkpointer,
+    Effect.try({ try: () => makeUnsafe(options), catch: (problem) => problem as InvalidConfigError })
+  )

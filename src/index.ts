@@ -4,7 +4,7 @@
  * Reading order: {@link StateGraph} builds and runs; {@link ParallelConfig}, {@link RetryPolicy} and
  * {@link CircuitBreaker} say how reliable a flow is; {@link ParallelFlowResult} is what became of it; {@link GraphEvent}
  * tells what happens meanwhile, {@link FlowCallbacks}, {@link GraphMetrics}, {@link Diagram} and {@link Timeline} show it;
- * {@link GraphError} lists what can go wrong.
+ * {@link Checkpointer} keeps runs that outlive their process; {@link GraphError} lists what can go wrong.
  *
  * @since 0.1.0
  */

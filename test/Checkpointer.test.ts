@@ -1,8 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Option } from "effect"
+import { Effect, Layer, Option } from "effect"
 import { TestClock } from "effect/testing"
 import * as Checkpointer from "../src/Checkpointer.ts"
-import { CheckpointError } from "../src/GraphError.ts"
+import { CheckpointError, InvalidConfigError } from "../src/GraphError.ts"
 
 const draft = (body: string): Checkpointer.Draft => ({ runId: "run", graph: "order", status: "running", body })
 
@@ -35,6 +35,25 @@ describe("layerMemory", () => {
       yield* store.delete("a")
       assert.deepStrictEqual(yield* store.load("a"), Option.none())
     }))
+})
+
+describe("keep", () => {
+  it.effect("is how many checkpoints of a thread stay in memory", () =>
+    Effect.gen(function*() {
+      const store = yield* Checkpointer.Checkpointer
+      const claim = yield* store.claim("a")
+      const saved = yield* Effect.forEach(["1", "2", "3", "4"], (body) => store.save(claim, draft(body)))
+      assert.deepStrictEqual(yield* store.list("a"), saved.slice(2))
+      assert.deepStrictEqual(yield* store.load("a", saved[1]!.id), Option.none())
+    }).pipe(Effect.provide(Checkpointer.layerMemoryWith({ keep: 2 }))))
+  for (const options of [{ keep: 0 }, { keep: 1.5 }, { other: 1 } as Checkpointer.MemoryOptions]) {
+    it.effect(`out of range is refused: ${JSON.stringify(options)}`, () =>
+      Effect.gen(function*() {
+        assert.throws(() => Checkpointer.makeUnsafe(options), "Checkpointer.makeUnsafe")
+        const error = yield* Effect.flip(Effect.scoped(Layer.build(Checkpointer.layerMemoryWith(options))))
+        assert.instanceOf(error, InvalidConfigError)
+      }))
+  }
 })
 
 describe("CheckpointError", () => {
