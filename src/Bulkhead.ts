@@ -7,6 +7,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { type InvalidConfigError, LimitExceededError } from "./GraphError.ts"
+import { Bulkheads, CurrentPermits } from "./internal/bulkheads.ts"
 import { OptionReader } from "./internal/option.ts"
 
 /**
@@ -64,102 +65,15 @@ export interface Snapshot {
   readonly waiting: number
 }
 
-/**
- * The answer to an ask: refused, or a permit that is there now or comes in turn.
- *
- * @internal
- */
-export type Asked =
-  | { readonly _tag: "Full"; readonly permits: number; readonly queue: number }
-  | {
-    readonly _tag: "Waits"
-    /** Calls back once, now or later, with the permit. */
-    readonly take: (granted: () => void) => void
-    /** Gives the permit back, or gives up waiting; once. */
-    readonly release: () => void
-    readonly conflict: string | undefined
-  }
-
-interface Waiter {
-  granted: boolean
-  go: (() => void) | undefined
-}
-
-interface Entry {
-  readonly permits: number
-  inUse: number
-  readonly queue: Array<Waiter>
-}
-
-/**
- * All bulkheads, by key. One exists for as long as somebody has or awaits a permit of it.
- *
- * @category models
- * @since 0.1.0
- */
-export class Bulkheads {
-  readonly #entries = new Map<string, Entry>()
-  readonly #ready: Array<Waiter> = []
-  #granting = false
-
-  /** Looks at every bulkhead that is in use. */
-  get states(): ReadonlyArray<Snapshot> {
-    return Array.from(
-      this.#entries,
-      ([key, { inUse, permits, queue }]) => ({ key, permits, inUse, waiting: queue.length })
-    )
-  }
-
-  /** Asks for a permit, behind everybody who waits already. @internal */
-  ask({ key, permits, queue }: Limit): Asked {
-    const entry = this.#entries.get(key) ?? { permits, inUse: 0, queue: [] }
-    this.#entries.set(key, entry)
-    const waiter: Waiter = { granted: entry.inUse < entry.permits, go: undefined }
-    if (waiter.granted) entry.inUse++
-    else if (entry.queue.length >= queue) return { _tag: "Full", permits: entry.permits, queue }
-    else entry.queue.push(waiter)
-    let released = false
-    return {
-      _tag: "Waits",
-      take: (go) => {
-        if (waiter.granted) go()
-        else waiter.go = go
-      },
-      release: () => {
-        if (released) return
-        released = true
-        this.#release(key, entry, waiter)
-      },
-      conflict: entry.permits === permits
-        ? undefined
-        : `bulkhead "${key}" has ${entry.permits} permits already, ${permits} are ignored while it is in use`
-    }
-  }
-
-  #release(key: string, entry: Entry, waiter: Waiter): void {
-    if (!waiter.granted) {
-      const index = entry.queue.indexOf(waiter)
-      if (index >= 0) entry.queue.splice(index, 1)
-      return
-    }
-    const next = entry.queue.shift()
-    if (next !== undefined) {
-      // The permit goes from hand to hand: nobody who asks meanwhile can be faster.
-      next.granted = true
-      this.#ready.push(next)
-      return this.#grant()
-    }
-    if (--entry.inUse === 0) this.#entries.delete(key)
-  }
-
-  /** A loop, not a recursion: what ends at once releases its permit while it is being granted. */
-  #grant(): void {
-    if (this.#granting) return
-    this.#granting = true
-    for (let next = this.#ready.shift(); next !== undefined; next = this.#ready.shift()) next.go?.()
-    this.#granting = false
-  }
-}
+export {
+  /**
+   * All bulkheads, by key. One exists for as long as somebody has or awaits a permit of it.
+   *
+   * @category models
+   * @since 0.1.0
+   */
+  Bulkheads
+} from "./internal/bulkheads.ts"
 
 /**
  * The bulkheads of everything that runs; {@link layer} sets others.
@@ -210,15 +124,22 @@ export const layer: Layer.Layer<never> = Layer.fresh(Layer.sync(CurrentBulkheads
  * use its number of permits does not change: another number is ignored with a warning. Options out of range throw an
  * `InvalidConfigError`.
  *
+ * Limits of one key can be within each other: what asks from within takes a free permit, or in turn with its siblings the one
+ * around it. So flows of flows that inherit one limit never wait for themselves.
+ *
+ * **Gotchas**
+ *
+ * Ask for several keys in the same order everywhere: two that ask for each other's keep each other waiting for ever.
+ *
  * **Example** (No room to wait)
  *
  * ```ts
  * import { Effect } from "effect"
  * import { Bulkhead } from "effect-stategraph"
  *
- * const one = Bulkhead.withLimit({ key: "printer", permits: 1, queue: 0 })
- * const inside = Effect.flip(one(Effect.succeed("never")))
- * const error = await Effect.runPromise(one(inside).pipe(Effect.catchTag("LimitExceededError", Effect.succeed)))
+ * const printing = Effect.sleep("10 millis").pipe(Bulkhead.withLimit({ key: "printer", permits: 1, queue: 0 }))
+ * const both = Effect.all([printing, Effect.flip(printing)], { concurrency: "unbounded" })
+ * const [, error] = await Effect.runPromise(both)
  *
  * error._tag // => "LimitExceededError"
  * ```
@@ -234,8 +155,8 @@ export const withLimit = (input: Input) => {
   if (problem !== undefined || limit === undefined) throw problem
   return <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | LimitExceededError, R> =>
     Effect.uninterruptibleMask((restore) =>
-      Effect.flatMap(CurrentBulkheads, (bulkheads): Effect.Effect<A, E | LimitExceededError, R> => {
-        const asked = bulkheads.ask(limit)
+      Effect.contextWith((context: Context.Context<R>): Effect.Effect<A, E | LimitExceededError, R> => {
+        const asked = Context.get(context, CurrentBulkheads).ask(limit, Context.get(context, CurrentPermits))
         if (asked._tag === "Full") {
           return Effect.fail(new LimitExceededError({ key: limit.key, permits: asked.permits, queue: asked.queue }))
         }
@@ -243,7 +164,8 @@ export const withLimit = (input: Input) => {
         const warned = asked.conflict === undefined
           ? granted
           : Effect.andThen(Effect.logWarning(asked.conflict), granted)
-        return Effect.ensuring(Effect.andThen(restore(warned), restore(self)), Effect.sync(asked.release))
+        const held = Effect.provideService(self, CurrentPermits, asked.held)
+        return Effect.ensuring(Effect.andThen(restore(warned), restore(held)), Effect.sync(asked.release))
       })
     )
 }

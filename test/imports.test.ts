@@ -14,6 +14,7 @@ const tiers: ReadonlyArray<ReadonlyArray<string>> = [
   ["RunState"],
   ["GraphError", "GraphEvent", "GraphMetrics", "GraphOptions", "NodeContext"],
   [
+    "internal/bulkheads",
     "internal/cells",
     "internal/issue",
     "internal/option",

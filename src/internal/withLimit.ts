@@ -1,11 +1,12 @@
 /**
  * `limit`: a permit of the bulkhead that all work with the same key shares, held from before the circuit is asked until
- * nothing of the attempt runs.
+ * nothing of the attempt runs, or what still runs is abandoned.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Bulkhead from "../Bulkhead.ts"
 import { LimitExceededError } from "../GraphError.ts"
+import { CurrentPermits } from "./bulkheads.ts"
 import * as Emit from "./emit.ts"
 import { park } from "./withDeadline.ts"
 import type { Outcome, Work } from "./work.ts"
@@ -14,14 +15,16 @@ export const withLimit = (
   self: Effect.Effect<Outcome>,
   work: Work,
   limit: Bulkhead.Limit
-): Effect.Effect<Outcome> =>
-  Effect.suspend(() => {
-    const asked = Context.get(work.context, Bulkhead.CurrentBulkheads).ask(limit)
+): Effect.Effect<Outcome> => {
+  const around = Context.get(work.context, CurrentPermits)
+  return Effect.suspend(() => {
+    const asked = Context.get(work.context, Bulkhead.CurrentBulkheads).ask(limit, around)
     if (asked._tag === "Full") {
       const error = new LimitExceededError({ key: limit.key, permits: asked.permits, queue: asked.queue })
       Emit.rejectedByLimit(work, error)
       return Effect.succeed<Outcome>({ _tag: "Rejected", error })
     }
+    work.context = Context.add(work.context, CurrentPermits, asked.held)
     return Effect.flatMap(
       park(work, (go) => {
         asked.take(go)
@@ -35,3 +38,4 @@ export const withLimit = (
       }
     ).pipe((self) => asked.conflict === undefined ? self : Effect.andThen(Effect.logWarning(asked.conflict), self))
   })
+}
