@@ -34,6 +34,7 @@ export const guard = (line: Line, node: PlanNode, { config, ownGrace }: Policy):
     Effect.runForkWith(call.context)(withAttempts(call, (self) => self)).addObserver((exit) => {
       if (line.inner === call) line.inner = undefined
       hasEnded = true
+      call.releasePermit()
       onEnded(exitOf(call, outcomeOf(exit)))
     })
     const stop = Effect.callback<void>((done) => {

@@ -87,6 +87,7 @@ export class Session {
     this.parked++
     stand(line, monotonicMs(line.run.clock))
     if (line.flow !== undefined) yieldPlace(line.flow)
+    line.call?.releasePermit()
     this.look()
   }
 
@@ -212,7 +213,7 @@ const stand = (line: Line, now: number): void => {
 /** A flow that waits for somebody must not keep others from going on. */
 const yieldPlace = (flow: Flow): void => {
   releasePlace(flow)
-  flow.releaseLimit?.()
+  flow.releasePermit()
 }
 
 /** Whether a line, and everything on it, waits for somebody. */

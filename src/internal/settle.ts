@@ -207,6 +207,11 @@ export const settle = (flow: Flow, result: Any): void => {
       })
     })
   }
+  if (flow.permit !== undefined) {
+    // What this result stops must not get the permit.
+    check(owner, join)
+    flow.releasePermit()
+  }
   const { saver } = session
   if (saver === undefined || owner.ended || !saver.boundary(() => progressed(owner, join))) progressed(owner, join)
 }

@@ -23,6 +23,7 @@ export const withFallback = (
       return Effect.succeed(outcome)
     }
     flow.usedFallback = true
+    flow.releasePermit()
     return fallback._tag === "Value" ? Effect.sync(() => value(flow, fallback.update)) : instead(flow, fallback.node)
   })
 

@@ -1,6 +1,7 @@
 /**
- * `limit`: a permit of the bulkhead that all work with the same key shares, held from before the circuit is asked until
- * nothing of the attempt runs, or what still runs is abandoned.
+ * `limit`: a permit of the bulkhead that all work with the same key shares, held from before the circuit is asked until nothing
+ * of the attempt runs, or what still runs is abandoned; and, after the last attempt of a flow, until its result is known: what
+ * that result stops must not start in between.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -31,10 +32,12 @@ export const withLimit = (
         return asked.release
       }),
       (how): Effect.Effect<Outcome> => {
-        work.releaseLimit = asked.release
-        if (how === "go") return Effect.ensuring(self, Effect.sync(asked.release))
-        asked.release()
-        return Effect.succeed({ _tag: how })
+        if (how !== "go") {
+          asked.release()
+          return Effect.succeed({ _tag: how })
+        }
+        work.permit = asked.release
+        return self
       }
     ).pipe((self) => asked.conflict === undefined ? self : Effect.andThen(Effect.logWarning(asked.conflict), self))
   })

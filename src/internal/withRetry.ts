@@ -65,6 +65,7 @@ const wait = (work: Work, error: unknown, delayMs: number, again: Effect.Effect<
       error: message
     })
   )
+  work.releasePermit()
   if (work.scope === "flow") releasePlace(work)
   return Effect.andThen(logged, parked(work, delayMs, again))
 }

@@ -48,8 +48,6 @@ abstract class Attempted {
   cancelled: Interrupted | undefined = undefined
   /** While it waits for its next attempt: monotonic ms of that. */
   nextAt: number | undefined = undefined
-  /** Gives back the permit of a shared limit, once. */
-  releaseLimit: (() => void) | undefined = undefined
   /** Where a saved run was in it, until that is continued. */
   resumed: Resumed | undefined = undefined
 
@@ -57,6 +55,8 @@ abstract class Attempted {
   resume: ((end: End) => void) | undefined = undefined
   /** Wakes it where it waits. */
   wake: (() => void) | undefined = undefined
+  /** Gives the permit back that it holds. */
+  permit: (() => void) | undefined = undefined
 
   constructor(owner: Line, config: ParallelConfig.Resolved) {
     this.owner = owner
@@ -67,6 +67,12 @@ abstract class Attempted {
 
   get run(): Run {
     return this.owner.run
+  }
+
+  releasePermit(): void {
+    const { permit } = this
+    this.permit = undefined
+    permit?.()
   }
 }
 
