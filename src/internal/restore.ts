@@ -101,7 +101,7 @@ export const restoreLine = (line: Line, saved: RunState.LineState): void => {
   line.begin = () => {
     for (const { flows } of joins) for (const flow of flows) start(flow)
     for (const { producers } of joins) for (const producer of producers) producer.begin()
-    if (line.pending !== undefined) line.run.session.parks(line)
+    if (line.pending !== undefined) line.run.session.parks()
   }
 }
 

@@ -82,12 +82,9 @@ export class Session {
     )
   }
 
-  /** A line is parked: its time stands still. */
-  parks(line: Line): void {
+  /** A line is parked. */
+  parks(): void {
     this.parked++
-    stand(line, monotonicMs(line.run.clock))
-    if (line.flow !== undefined) yieldPlace(line.flow)
-    line.call?.releasePermit()
     this.look()
   }
 
@@ -216,7 +213,7 @@ const yieldPlace = (flow: Flow): void => {
   flow.releasePermit()
 }
 
-/** Whether a line, and everything on it, waits for somebody. */
+/** Whether a line, and everything on it, waits for somebody. Of whatever does, the time stands still from now on. */
 const isBlocked = (line: Line, now: number): boolean => {
   if (line.ended || line.pendingCut !== undefined) return false
   let all = true
@@ -224,16 +221,18 @@ const isBlocked = (line: Line, now: number): boolean => {
     if (producers.size > 0) all = false
     for (const flow of flows) if (flow.result === undefined && !isFlowBlocked(flow, now)) all = false
   }
-  if (!all) return false
-  if (line.pending !== undefined || line.open.some(({ waiter }) => waiter !== undefined)) return true
   const inner = line.inner?.line
-  return inner !== undefined && isBlocked(inner, now)
+  const innerWaits = inner !== undefined && isBlocked(inner, now)
+  const waits = innerWaits || line.pending !== undefined || line.open.some(({ waiter }) => waiter !== undefined)
+  if (!all || !waits) return false
+  stand(line, now)
+  line.call?.releasePermit()
+  return true
 }
 
 const isFlowBlocked = (flow: Flow, now: number): boolean => {
   const { line } = flow
   if (line === undefined || flow.nextAt !== undefined || !isBlocked(line, now)) return false
-  stand(line, now)
   yieldPlace(flow)
   return true
 }

@@ -194,7 +194,7 @@ const asks = (line: Line, exit: Exit.Exit<unknown, unknown>): boolean => {
 
 const park = (line: Line, pending: ReadonlyArray<Pending>): false => {
   line.pending = pending
-  line.run.session.parks(line)
+  line.run.session.parks()
   return false
 }
 
