@@ -12,7 +12,7 @@ import * as PubSub from "effect/PubSub"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as CircuitBreaker from "./CircuitBreaker.ts"
-import type { CircuitOpenError } from "./GraphError.ts"
+import type { CircuitOpenError, InvalidConfigError } from "./GraphError.ts"
 import * as Saved from "./internal/circuitSaved.ts"
 import * as Store from "./internal/circuitStore.ts"
 import type { CircuitSnapshot } from "./RunState.ts"
@@ -163,6 +163,15 @@ export interface Service {
   readonly isolate: (key: string) => Effect.Effect<Isolation, never, Scope.Scope>
   /** Resets every circuit. */
   readonly resetAll: Effect.Effect<void>
+  /**
+   * What a registry cannot do of a configuration, all of it; absent, it can do everything.
+   *
+   * **Details**
+   *
+   * A graph asks when it runs, and fails with the first of these before any node has run. To `execute` such a configuration
+   * throws, to `acquire` with it dies.
+   */
+  readonly unsupported?: (config: CircuitBreaker.Config, source: string) => ReadonlyArray<InvalidConfigError>
   /**
    * Every transition from now on, in order; it never ends.
    *

@@ -47,7 +47,7 @@ const tiers: ReadonlyArray<ReadonlyArray<string>> = [
   ["internal/guard", "internal/produce"],
   ["internal/fanOut"],
   ["internal/restore", "internal/walk"],
-  ["internal/thread"],
+  ["internal/supported", "internal/thread"],
   ["internal/run"],
   ["internal/compile"],
   ["internal/builder"],
@@ -85,7 +85,10 @@ const tiers: ReadonlyArray<ReadonlyArray<string>> = [
   ["testing/internal/conformance"],
   ["testing/internal/claimCases", "testing/internal/saveCases", "testing/internal/threadCases"],
   ["testing/CheckpointerConformance"],
-  ["testing/index"]
+  ["testing/index"]["internal/sharedConfig", "internal/sharedSeen", "internal/sharedStore"],
+  ["internal/sharedCircuits"],
+  ["persistence/SharedCircuits"],
+  ["persistence/index"]
 ]
 
 /** What the entry points beside the main one may import of others: all of Effect, and what they are there for. */

@@ -38,6 +38,7 @@ import { restoreLine } from "./restore.ts"
 import { type Durability, type Kept, Saver } from "./saver.ts"
 import { Session } from "./session.ts"
 import { endSpan, runSpan, within } from "./span.ts"
+import { ofItems, unsupported } from "./supported.ts"
 import { beginning, fingerprintOf, type Found, found, holding, match, type Patch, patched } from "./thread.ts"
 import { walk } from "./walk.ts"
 import { branchOf } from "./work.ts"
@@ -151,7 +152,7 @@ const prepare = (
   options: RunOptions | undefined
 ): Effect.Effect<readonly [State, string, Configs], InvalidInputError | InvalidConfigError> =>
   Effect.flatMap(
-    configsOf(compiled.plan, options),
+    supportedConfigs(compiled, options),
     (configs) =>
       Effect.flatMap(checked(compiled, input), (state) =>
         options?.runId === undefined
@@ -175,6 +176,25 @@ interface Configs {
   readonly configOf: (edge: PlanEdge) => ParallelConfig.Resolved
   readonly configOfItem: Run["configOfItem"]
 }
+
+/** Circuits that are shared between processes cannot do all that circuits in memory can. */
+const supportedConfigs = (
+  compiled: Compiled,
+  options: RunOptions | undefined,
+  known?: ReadonlyArray<string>
+): ReturnType<typeof configsOf> =>
+  Effect.flatMap(
+    configsOf(compiled.plan, options, known),
+    (configs) =>
+      Effect.contextWith((context: Context.Context<never>) => {
+        const registry = registryOf(compiled, context)
+        if (registry.unsupported === undefined) return Effect.succeed(configs)
+        const problem = unsupported(registry, compiled.plan, configs)
+        return problem === undefined
+          ? Effect.succeed({ ...configs, configOfItem: ofItems(registry, configs) })
+          : Effect.fail(problem)
+      })
+  )
 
 const configsOf = (
   plan: Plan,
@@ -309,7 +329,7 @@ const subgraph: Run["subgraph"] = (line, node) => (state) => {
       ? Effect.map(prepare(compiled, input(state), { runId: run.runId }), ([state, _, configs]) =>
         [state, configs] as const)
       : Effect.map(
-        configsOf(compiled.plan, undefined),
+        supportedConfigs(compiled, undefined),
         (configs) =>
           [compiled.codecs.decodeState(saved.state, "inner.state"), configs] as const
       )
