@@ -200,6 +200,37 @@ describe("the fallback of a flow", () => {
 })
 
 describe("a node that is a flow's fallback", () => {
+  quietly(
+    "does not run any more when the flow is stopped while its finalizers are waited for",
+    (run) =>
+      Effect.gen(function*() {
+        const work: Body = () => Effect.onInterrupt(Effect.never, () => Effect.sleep(30))
+        const g = flow({ work, edge: { timeout: 10, fallback: "rescue" }, completion: { within: 20 } })
+        assert.strictEqual((yield* endOf(run(g.graph, { n: 0 }))).at, 40)
+        assert.deepInclude(g.result, { _tag: "Timeout", usedFallback: false })
+        assert.notInclude(g.ran.join(), "rescue")
+      })
+  )
+
+  quietly("waits for its place as long as it takes, also after a total timeout", (run) =>
+    Effect.gen(function*() {
+      const results: Array<Result> = []
+      const graph = StateGraph.make("g", State, { parallel: { concurrency: 1 } })
+        .addNode("work", () => boom("down"))
+        .addNode("long", () => Effect.sleep(100))
+        .addNode("rescue", () => Effect.delay(Effect.succeed({ v: "rescued" }), 5))
+        .addFanInNode("join", (_state, { parallelResults }) => void results.push(...parallelResults))
+        .addParallelEdge(START, "work", "join", {
+          retry: { maxRetries: 1, baseDelay: 50 },
+          totalTimeout: 20,
+          fallback: "rescue"
+        })
+        .addParallelEdge(START, "long", "join")
+        .setFinishPoint("join").compile()
+      assert.strictEqual((yield* endOf(run(graph, { n: 0 }))).at, 105)
+      assert.deepInclude(results[0], { _tag: "Success", usedFallback: true, attempts: 1, timingMs: 105 })
+    }))
+
   quietly("and fails, throws, or gives no update makes its failure the flow's", (run) =>
     Effect.gen(function*() {
       const bodies: ReadonlyArray<readonly [Body, object]> = [
