@@ -116,6 +116,37 @@ for (const flows of sizes) {
 results.push(print("Timeout, retry, circuit and spans, against the hand-made composition", dressed))
 
 {
+  const rows: Array<Row> = []
+  const idle = {
+    timeout: "1 second",
+    totalTimeout: "1 minute",
+    failFast: true,
+    retry: { maxRetries: 2 },
+    circuitBreaker: {}
+  } as const
+  for (const flows of [10, 50]) {
+    const runs = Math.round(5000 / flows)
+    const bare = fanOut(flows)
+    const configured = fanOut(flows, idle)
+    const [without, withAll, withoutSpans, withAllButSpans] = await compare([
+      { name: "bare", effect: bare.invoke(input), runs },
+      { name: "idle", effect: configured.invoke(input), runs },
+      { name: "bare, tracer off", effect: untraced(bare.invoke(input)), runs },
+      { name: "idle, tracer off", effect: untraced(configured.invoke(input)), runs }
+    ])
+    rows.push(
+      { what: `${flows} branches`, per: "per run", ours: withAll!, theirs: without!, target: 2 },
+      { what: `${flows} branches, tracer off`, per: "per run", ours: withAllButSpans!, theirs: withoutSpans! }
+    )
+  }
+  results.push(
+    print("TD.13-E2E-007: all of it configured and idle, against the same graph with nothing configured", rows)
+  )
+  const ms = (micros: number) => `${(micros / 1000).toFixed(2)} ms`
+  for (const { ours, theirs, what } of rows) console.log(`  ${what}: ${ms(ours)} a run, bare ${ms(theirs)}`)
+}
+
+{
   const small = fanOut(100)
   const large = fanOut(10_000)
   const [at100, at10000, floor100, floor10000] = await compare([
