@@ -85,7 +85,8 @@ const tiers: ReadonlyArray<ReadonlyArray<string>> = [
   ["testing/internal/conformance"],
   ["testing/internal/claimCases", "testing/internal/saveCases", "testing/internal/threadCases"],
   ["testing/CheckpointerConformance"],
-  ["testing/index"]["internal/sharedConfig", "internal/sharedSeen", "internal/sharedStore"],
+  ["testing/index"],
+  ["internal/sharedConfig", "internal/sharedSeen", "internal/sharedStore"],
   ["internal/sharedCircuits"],
   ["persistence/SharedCircuits"],
   ["persistence/index"]
