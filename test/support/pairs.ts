@@ -33,6 +33,13 @@ export const faults = (events: ReadonlyArray<GraphEvent.Any>): Array<string> => 
   const within = (what: string, event: string) => {
     if (!open.has(what)) found.push(`${event} outside of ${what}`)
   }
+  const closed = (branch: string) => {
+    for (const what of open) {
+      if (what.endsWith(` of ${branch}`) || what.includes(` of ${branch}/`)) {
+        found.push(`flow ${branch} ends while ${what} is open`)
+      }
+    }
+  }
   const fanIns = new Set<string>()
   /** Flows whose last attempt is over, or was refused: their fallback runs. */
   const fallbacks = new Set<string>()
@@ -50,6 +57,7 @@ export const faults = (events: ReadonlyArray<GraphEvent.Any>): Array<string> => 
         break
       case "GraphCompleted":
       case "GraphFailed":
+      case "GraphSuspended":
         end("the run", _tag)
         if (open.size > 0) found.push(`the run ends while these are open: ${[...open].join("; ")}`)
         if (fanIns.size > 0) found.push(`the run ends while fan-ins are open: ${[...fanIns].join("; ")}`)
@@ -60,14 +68,15 @@ export const faults = (events: ReadonlyArray<GraphEvent.Any>): Array<string> => 
       case "FlowCompleted":
         if (event.result.attempts > 0 || fallbacks.has(event.branch)) end(`flow ${event.branch}`, _tag)
         else if (open.has(`flow ${event.branch}`)) found.push(`flow ${event.branch} ends as if it had not started`)
-        for (const what of open) {
-          if (what.endsWith(` of ${event.branch}`) || what.includes(` of ${event.branch}/`)) {
-            found.push(`flow ${event.branch} ends while ${what} is open`)
-          }
-        }
+        closed(event.branch)
         if (fallbacks.delete(event.branch) && !event.result.usedFallback) {
           found.push(`flow ${event.branch} runs a node outside of its attempts, and tells of no fallback`)
         }
+        break
+      case "FlowSuspended":
+        end(`flow ${event.branch}`, _tag)
+        closed(event.branch)
+        fallbacks.delete(event.branch)
         break
       case "AttemptStarted": {
         if (event.scope === "flow") {
@@ -120,6 +129,8 @@ export const faults = (events: ReadonlyArray<GraphEvent.Any>): Array<string> => 
     }
   }
   const last = events.at(-1)?._tag
-  if (last !== "GraphCompleted" && last !== "GraphFailed") found.push(`the last event is ${last}`)
+  if (last !== "GraphCompleted" && last !== "GraphFailed" && last !== "GraphSuspended") {
+    found.push(`the last event is ${last}`)
+  }
   return found
 }
