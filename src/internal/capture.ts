@@ -30,7 +30,7 @@ export const captureLine = (line: Line, now: number, where: string): RunState.Li
     phase: line.phase === "entered" ? "before" : line.phase,
     steps,
     visits,
-    joins: joins.map((join) => captureJoin(join, line, now, where)),
+    joins: joins.map((join) => captureJoin(join, now, where)),
     elapsedMs: since(line.startedAt, line, now)
   }
   if (line.insteadOf !== undefined) saved.insteadOf = line.insteadOf.name
@@ -73,10 +73,10 @@ const attemptedOf = (work: Work, now: number) => ({
   ...(work.resumed?.waitMs === undefined ? {} : { waitMs: work.resumed.waitMs })
 })
 
-const captureJoin = (join: Join, owner: Line, now: number, where: string): RunState.JoinState => ({
+const captureJoin = (join: Join, now: number, where: string): RunState.JoinState => ({
   fanIn: join.fanIn.name,
   launches: join.launches,
-  elapsedMs: since(join.startedAt, owner, now),
+  elapsedMs: Math.max(0, (join.stoppedAt ?? now) - join.startedAt),
   ...some("completed", join.completed),
   flows: join.flows.map((flow) => captureFlow(flow, now, where)),
   maps: [...join.producers].map((producer) => producer.capture())

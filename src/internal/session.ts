@@ -14,7 +14,7 @@ import { Misfit } from "./codecs.ts"
 import { type Kept, type Saver, storeLimitMs } from "./saver.ts"
 import { monotonicMs, startTimer } from "./time.ts"
 import { releasePlace } from "./withPlace.ts"
-import type { Flow } from "./work.ts"
+import type { Flow, Join } from "./work.ts"
 
 /** What the session needs of the run around it. */
 export interface Frame {
@@ -103,7 +103,6 @@ export class Session {
     const { main, saver } = this.#frame!
     this.#saving = true
     const pending = pendingOf(main)
-    standStill(main)
     const stop = (checkpointId: string | undefined) => {
       if (main.ended) return
       for (const flow of openFlows(main)) this.#waits.set(flow, pendingOf(flow.line))
@@ -200,41 +199,43 @@ export class Session {
   }
 }
 
-/** Stops the clocks of a line: what it waits for takes as long as it takes. */
+/** Stops the clocks of a line: what it waits for takes as long as it takes, and keeps nothing that others wait for. */
 const stand = (line: Line, now: number): void => {
   if (line.stoppedAt !== undefined) return
   line.stoppedAt = now
   line.cancelTimer?.()
+  const work = line.call ?? line.flow
+  if (work?.line !== line) return
+  if (work.scope === "flow") releasePlace(work)
+  work.releasePermit()
+  work.releaseCircuit?.()
 }
 
-/** A flow that waits for somebody must not keep others from going on. */
-const yieldPlace = (flow: Flow): void => {
-  releasePlace(flow)
-  flow.releasePermit()
-}
-
-/** Whether a line, and everything on it, waits for somebody. Of whatever does, the time stands still from now on. */
+/** Whether a line, and everything on it, waits for somebody. Whatever does stands still from now on. */
 const isBlocked = (line: Line, now: number): boolean => {
   if (line.ended || line.pendingCut !== undefined) return false
+  const inner = line.inner?.line
+  const innerIsBlocked = inner !== undefined && isBlocked(inner, now)
   let all = true
-  for (const { flows, producers } of line.open) {
-    if (producers.size > 0) all = false
+  for (const { flows, producers, unsaved } of line.open) {
+    if (producers.size > 0 || unsaved > 0) all = false
     for (const flow of flows) if (flow.result === undefined && !isFlowBlocked(flow, now)) all = false
   }
-  const inner = line.inner?.line
-  const innerWaits = inner !== undefined && isBlocked(inner, now)
-  const waits = innerWaits || line.pending !== undefined || line.open.some(({ waiter }) => waiter !== undefined)
-  if (!all || !waits) return false
+  if (!all) return false
+  if (line.pending === undefined && !innerIsBlocked && line.open.every(({ waiter }) => waiter === undefined)) {
+    return false
+  }
   stand(line, now)
-  line.call?.releasePermit()
+  for (const join of line.open) standJoin(join, now)
   return true
 }
 
-const isFlowBlocked = (flow: Flow, now: number): boolean => {
-  const { line } = flow
-  if (line === undefined || flow.nextAt !== undefined || !isBlocked(line, now)) return false
-  yieldPlace(flow)
-  return true
+const isFlowBlocked = ({ line, nextAt }: Flow, now: number): boolean =>
+  line !== undefined && nextAt === undefined && isBlocked(line, now)
+
+const standJoin = (join: Join, now: number): void => {
+  join.stoppedAt ??= now
+  join.cancelTimer?.()
 }
 
 /** Flows of a line and below that have not settled, inner ones first. */
@@ -247,16 +248,6 @@ const openFlows = function*(line: Line | undefined): Generator<Flow, void> {
       yield* openFlows(flow.line)
       yield flow
     }
-  }
-}
-
-const standStill = (line: Line | undefined): void => {
-  if (line === undefined) return
-  stand(line, monotonicMs(line.run.clock))
-  standStill(line.inner?.line)
-  for (const { cancelTimer, flows } of line.open) {
-    cancelTimer?.()
-    for (const flow of flows) if (flow.result === undefined) standStill(flow.line)
   }
 }
 

@@ -213,7 +213,12 @@ export const settle = (flow: Flow, result: Any): void => {
     flow.releasePermit()
   }
   const { saver } = session
-  if (saver === undefined || owner.ended || !saver.boundary(() => progressed(owner, join))) progressed(owner, join)
+  const saved = (): void => {
+    join.unsaved--
+    progressed(owner, join)
+  }
+  join.unsaved++
+  if (saver === undefined || owner.ended || !saver.boundary(saved)) saved()
 }
 
 /** Tells the line, when nothing is left to wait for. */

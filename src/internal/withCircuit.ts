@@ -26,25 +26,37 @@ export const withCircuit = (
     // Asking may take time where circuits are shared between processes; the flow may have been cut meanwhile.
     if (work.cancelled !== undefined) return Effect.as(permit.record("ignored"), { _tag: "Cancelled" })
     work.transition = permit.transition
-    return Effect.flatMap(
-      self,
-      (end) =>
-        Effect.map(recorded(work, end, permit, key), ({ circuitState, transition }) => {
-          work.circuitState = circuitState
-          if (transition !== undefined) Emit.circuitStateChanged(work, transition)
-          return { _tag: "Executed", end, abandoned: false }
-        })
-    )
+    const noted = ({ circuitState, transition }: CircuitBreakerRegistry.Recorded): void => {
+      work.circuitState = circuitState
+      if (transition !== undefined) Emit.circuitStateChanged(work, transition)
+    }
+    // What waits for somebody is no probe, and nothing that a circuit waits for.
+    work.releaseCircuit = () => {
+      work.releaseCircuit = undefined
+      Effect.runForkWith(work.context)(Effect.map(permit.record("ignored"), noted))
+    }
+    return Effect.flatMap(self, (end) => {
+      if (work.releaseCircuit === undefined) return Effect.succeed(executed(end))
+      work.releaseCircuit = undefined
+      return Effect.map(recorded(work, end, permit, key), (answer) => {
+        noted(answer)
+        return executed(end)
+      })
+    })
   }
   return Effect.matchEffect(work.run.registry.acquire(key, config), {
     onSuccess: permitted,
     onFailure: (error) => {
+      // It was admitted before the run was saved; what comes of it does not count any more.
+      if (work.continues) return Effect.map(self, executed)
       work.circuitState = error.circuitState
       Emit.rejected(work, error)
       return Effect.succeed<Outcome>({ _tag: "Rejected", error })
     }
   })
 }
+
+const executed = (end: End): Outcome => ({ _tag: "Executed", end, abandoned: false })
 
 const keyOf = (work: Work, configured: string | undefined): string => {
   const graph = work.run.plan.name

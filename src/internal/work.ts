@@ -48,6 +48,8 @@ abstract class Attempted {
   cancelled: Interrupted | undefined = undefined
   /** While it waits for its next attempt: monotonic ms of that. */
   nextAt: number | undefined = undefined
+  /** Gives back the permission of a circuit, once: its attempt is not counted. */
+  releaseCircuit: (() => void) | undefined = undefined
   /** Where a saved run was in it, until that is continued. */
   resumed: Resumed | undefined = undefined
 
@@ -74,11 +76,18 @@ abstract class Attempted {
     this.permit = undefined
     permit?.()
   }
+
+  /** Whether its next attempt is one that had begun before its run was saved. */
+  get continues(): boolean {
+    return this.resumed?.line !== undefined || this.resumed?.attemptMs !== undefined
+  }
 }
 
 /** What is continued: an attempt, its line or its running time so far, or the wait before one. */
 export interface Resumed {
   readonly line?: RunState.LineState | undefined
+  /** Nobody answers what it waits for: it can only wait on. */
+  readonly waitsOn?: boolean | undefined
   readonly attemptMs?: number | undefined
   readonly waitMs?: number | undefined
 }
@@ -194,6 +203,8 @@ export class Join {
   /** Flows that have not settled, and producers. */
   pending = 0
   settled = 0
+  /** Flows that have settled, which the line hears of when that is saved. */
+  unsaved = 0
   /** Launches so far that it joins. */
   launches = 0
   /** The line has arrived: no more flows are launched. */
@@ -205,6 +216,8 @@ export class Join {
   successful = 0
   /** Monotonic ms of the first launch. */
   startedAt = 0
+  /** Monotonic ms: when everything on its line waited for somebody. */
+  stoppedAt: number | undefined = undefined
   cancelTimer: (() => void) | undefined = undefined
   constructor(fanIn: PlanNode) {
     this.fanIn = fanIn
