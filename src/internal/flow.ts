@@ -41,7 +41,9 @@ export const start = (flow: Flow): void => {
   const { fallback } = flow.edge
   if (
     circuitBreaker === undefined && retry === undefined && limit === undefined && fallback === undefined &&
-    flow.places === undefined
+      flow.places === undefined ||
+    // What only waits on takes nothing that others wait for.
+    flow.resumed?.waitsOn === true && !flow.usedFallback
   ) {
     return attempt(flow, ended)
   }

@@ -13,6 +13,7 @@ import type { Places } from "./places.ts"
 import { END, type Plan, type PlanEdge, type PlanNode, type Position, START } from "./plan.ts"
 import type { MapProducer } from "./produce.ts"
 import type { Compiled } from "./run.ts"
+import type { Session } from "./session.ts"
 import { monotonicMs } from "./time.ts"
 import { Flow, Join, type Mapped } from "./work.ts"
 
@@ -114,6 +115,21 @@ const goOn = (line: Line, { pending }: RunState.LineState): void => {
   else if (pending.some(({ when }) => when === "asked") && offers.size === 0) line.pending = pending
 }
 
+/** Whether a line can only wait on: nobody answers what it, and everything on it, waits for. */
+const onlyWaits = ({ at, inner, joins, pending, phase }: RunState.LineState, session: Session): boolean => {
+  const isOpen = ({ result }: RunState.FlowState) => result === undefined
+  const waits = joins.every(({ flows, maps }) =>
+    maps.length === 0 &&
+    flows.filter(isOpen).every(({ cancelled, line }) =>
+      cancelled === undefined && line !== undefined && onlyWaits(line, session)
+    )
+  )
+  if (!waits) return false
+  if (pending !== undefined) return pending.every(({ when }) => when === "asked") && session.offers(pending).size === 0
+  if (inner !== undefined) return onlyWaits(inner, session)
+  return phase === "before" && joins.some(({ fanIn, flows }) => fanIn === at && flows.some(isOpen))
+}
+
 interface Restored {
   readonly join: Join
   /** Those that are not settled; what was at work first, since it had its place. */
@@ -162,7 +178,8 @@ const restoreFlow = (line: Line, join: Join, saved: RunState.FlowState, places: 
   if (saved.cancelled !== undefined) flow.cancelled = { _tag: "Interrupted", by: saved.cancelled }
   join.flows.push(flow)
   if (saved.result === undefined) {
-    flow.resumed = { line: saved.line, waitMs: saved.waitMs }
+    const waitsOn = saved.line !== undefined && onlyWaits(saved.line, line.run.session)
+    flow.resumed = { line: saved.line, waitMs: saved.waitMs, waitsOn }
     join.pending++
     return flow
   }

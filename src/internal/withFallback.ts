@@ -65,7 +65,7 @@ const instead = (flow: Flow, to: Position): Effect.Effect<Outcome> => {
     })
   })
   const whole = asExecuted(once).pipe(drained(flow))
-  return flow.places === undefined ? whole : withPlace(whole, flow, flow.places)
+  return flow.places === undefined || flow.resumed?.waitsOn === true ? whole : withPlace(whole, flow, flow.places)
 }
 
 /** As long as an attempt may take; without such a limit, as long as the whole flow may. */

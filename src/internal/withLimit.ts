@@ -19,7 +19,9 @@ export const withLimit = (
 ): Effect.Effect<Outcome> => {
   const around = Context.get(work.context, CurrentPermits)
   return Effect.suspend(() => {
-    const asked = Context.get(work.context, Bulkhead.CurrentBulkheads).ask(limit, around)
+    // An attempt that goes on has had a permit before: it waits for one however many others do.
+    const wanted = work.continues ? { ...limit, queue: Infinity } : limit
+    const asked = Context.get(work.context, Bulkhead.CurrentBulkheads).ask(wanted, around)
     if (asked._tag === "Full") {
       const error = new LimitExceededError({ key: limit.key, permits: asked.permits, queue: asked.queue })
       Emit.rejectedByLimit(work, error)
