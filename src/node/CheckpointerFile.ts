@@ -93,7 +93,9 @@ export const make = (
 
     const letGo = (held: Held): Effect.Effect<void, CheckpointError> =>
       work(held.thread, "the claim could not be given back", () => FileStore.release(store, held)).pipe(
-        Effect.ensuring(Effect.sync(() => claims.delete(held.token)))
+        // As long as this process lives nobody else can have it.
+        Effect.retry({ times: 3 }),
+        Effect.tap(() => Effect.sync(() => claims.delete(held.token)))
       )
 
     /** A claim counts for the thread it was given for, and for the layer that gave it. */

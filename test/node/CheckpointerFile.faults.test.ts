@@ -213,7 +213,13 @@ describe("a disk that fails at any call, while a store", () => {
                 // A file that cannot be closed is closed.
                 return name === "file.close" ? work().then(() => Promise.reject(error)) : Promise.reject(error)
               })
-              const exit = yield* Effect.exit(script(store, done))
+              const held: Array<Checkpointer.Claim> = []
+              const watched: Checkpointer.Service = {
+                ...store,
+                claim: (thread, options) =>
+                  Effect.tap(store.claim(thread, options), (claim) => Effect.sync(() => held.push(claim)))
+              }
+              const exit = yield* Effect.exit(script(watched, done))
               reset()
               yield* closeAll
               if (Exit.isFailure(exit)) {
@@ -225,7 +231,8 @@ describe("a disk that fails at any call, while a store", () => {
               const found = yield* bodiesOf(store)
               if (done.deleted) assert.isEmpty(found)
               else if (name !== "prunes" && name !== "deletes") assert.deepStrictEqual(found, done.bodies)
-              const claim = yield* store.claim("a", { takeOver: true })
+              yield* Effect.forEach(held, store.release)
+              const claim = yield* store.claim("a")
               yield* store.save(claim, draft("next"))
               yield* store.release(claim)
               assert.deepStrictEqual(yield* bodiesOf(store), [...found, "next"])

@@ -4,9 +4,11 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Option } from "effect"
 import { CheckpointerFile } from "effect-stategraph/node"
+import { spawn } from "node:child_process"
 import * as fs from "node:fs"
 import { join } from "node:path"
 import { hashOf } from "../../src/node/internal/checkpointFile.ts"
+import { fateOf, thisProcess } from "../../src/node/internal/owner.ts"
 import { claimant, claimants, count, race, releaseAll } from "../support/claimants.ts"
 import { contentOf, temporaryFolder } from "../support/folder.ts"
 
@@ -90,4 +92,29 @@ describe("a process that is killed while it saves", () => {
       }),
     180_000
   )
+})
+
+describe("a process that has ended", () => {
+  it.live("is gone, also as long as its parent has not asked how", () =>
+    Effect.scoped(Effect.gen(function*() {
+      // The shell becomes another program, which knows nothing of the child it has.
+      const parent = yield* Effect.acquireRelease(
+        Effect.sync(() =>
+          spawn("sh", ["-c", "sleep 0 & echo $!; exec sleep 60"], { stdio: ["ignore", "pipe", "inherit"] })
+        ),
+        (child) => Effect.sync(() => void child.kill("SIGKILL"))
+      )
+      const pid = Number(yield* Effect.promise(async () => String((await parent.stdout.iterator().next()).value)))
+      const me = yield* Effect.promise(thisProcess)
+      const stat = () => fs.readFileSync(`/proc/${pid}/stat`, "utf8").split(" ")
+      while (stat()[2] !== "Z") yield* Effect.sleep(10)
+      const owner = { ...me, pid, started: stat()[21] }
+      assert.strictEqual(yield* Effect.promise(() => fateOf(owner, me)), "gone")
+      const alive = {
+        ...me,
+        pid: parent.pid!,
+        started: fs.readFileSync(`/proc/${parent.pid}/stat`, "utf8").split(" ")[21]
+      }
+      assert.strictEqual(yield* Effect.promise(() => fateOf(alive, me)), "alive")
+    })))
 })

@@ -234,7 +234,6 @@ describe("a claim", () => {
           disown(folder, "a", owner)
           age(folder, "a", 31)
           yield* sign
-          disown(folder, "a", owner)
           assert.strictEqual((yield* Effect.flip(other.claim("a"))).reason, "Claimed")
         }
       }))

@@ -42,7 +42,8 @@ export const take = async (wanted: Wanted): Promise<boolean> => {
     await give(folder, token).catch(() => {})
     throw error
   } finally {
-    await remove(prepared(folder, token))
+    // What stays is removed by a later claim.
+    await remove(prepared(folder, token)).catch(() => {})
   }
 }
 
