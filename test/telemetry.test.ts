@@ -25,6 +25,7 @@ const everything = () =>
     .addNode("stuck", () => Effect.uninterruptible(Effect.sleep(400)))
     .addNode("slow", () => Effect.sleep(100))
     .addNode("rejected", () => Effect.void)
+    .addNode("full", () => Effect.void)
     .addNode("outer")
     .addNode("inner", (_state, { attempt }) => Effect.fail(new Boom({ attempt })))
     .addNode("sibling", () => Effect.sleep(50))
@@ -32,7 +33,8 @@ const everything = () =>
     .addFanInNode("join", () => ({ n: 0 }))
     .addEdge("pass", "good")
     .setEntryPoint("first")
-    .addParallelEdge("first", "pass", "join", { name: "two" })
+    .addParallelEdge("first", "pass", "join", { name: "two", limit: { key: "one at a time", permits: 1 } })
+    .addParallelEdge("first", "full", "join", { limit: { key: "one at a time", permits: 1, queue: 0 } })
     .addParallelEdge("first", "flaky", "join", { retry: { maxRetries: 2, baseDelay: 10 } })
     .addParallelEdge("first", "broken", "join", { circuitBreaker: { failureThreshold: 1, key: "broken" } })
     .addParallelEdge("first", "hanging", "join", { timeout: 30, retry: { maxRetries: 1, baseDelay: 5 } })
@@ -174,7 +176,12 @@ const spansOf = (events: ReadonlyArray<Event>): Array<string> => {
         during(event.branch, `circuit ${event.key} ${event.from} ${event.to}`)
         break
       case "FlowRejected":
-        during(event.branch, `rejected ${event.circuit?.key} ${event.circuit?.state}`)
+        during(
+          event.branch,
+          event.limit === undefined
+            ? `rejected ${event.circuit?.key} ${event.circuit?.state}`
+            : `rejected ${event.limit.key}`
+        )
         break
       case "FlowCompleted": {
         const { circuitState, retryCount, success, _tag } = event.result
