@@ -39,6 +39,10 @@ export interface Failed {
 /**
  * The hooks of a callback object, all optional. Each takes one event.
  *
+ * **Details**
+ *
+ * Those of attempts and circuits hear of nodes with a policy of their own too: their events have the `scope` `"node"`.
+ *
  * @category models
  * @since 0.1.0
  */

@@ -45,13 +45,19 @@ export interface EdgeConfig extends ParallelConfig.Input {
 /**
  * What a flow does instead, when its last attempt has failed or it was rejected.
  *
+ * **Details**
+ *
+ * A node may take as long as an attempt, or else as the whole flow, counted anew. It takes a place like any attempt, and asks
+ * neither the circuit nor the limit. A flow that its fallback saves is a `Success`, for `failFast` and completion rules too. What
+ * is interrupted has no fallback.
+ *
  * @category models
  * @since 0.1.0
  */
 export interface EdgeFallback<Name extends string, Update> {
   /**
    * An update of its launch state, or the name of a node that runs once from that state, with what follows it up to the fan-in.
-   * The result says `usedFallback`.
+   * The result says `usedFallback`, and keeps the errors of the attempts.
    */
   readonly fallback?: Name | Update | undefined
 }
