@@ -4,6 +4,7 @@ import { Cause, Effect, Exit, Logger } from "effect"
 import { Bulkhead, CircuitBreakerRegistry, GraphError, StateGraph } from "effect-stategraph"
 import { type Body, boom, type Result, sleeper, State } from "./support/fan.ts"
 import type { Policy } from "./support/lines.ts"
+import { loose } from "./support/looseBuilder.ts"
 import { endOf, eventsOf, scenario } from "./support/scenario.ts"
 
 const quiet = <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.provide(self, [Logger.layer([]), Bulkhead.layer])
@@ -84,6 +85,31 @@ describe("a node with a policy that fails", () => {
         assert.deepInclude(g.result, { _tag: "Failure", attempts: 1 })
       })
   )
+})
+
+describe("a node without a function", () => {
+  scenario("has its policy all the same: it takes its permit, and changes nothing", (run) =>
+    Effect.gen(function*() {
+      const limit = { key: "k", permits: 1 }
+      const graph = loose().addNode("pass", undefined, {
+        limit,
+        timeout: 5,
+        retry: { maxRetries: 1 },
+        fallback: { n: 9 }
+      })
+        .setEntryPoint("pass").setFinishPoint("pass").compile() as unknown as StateGraph.CompiledGraph<
+          { readonly n: number },
+          { readonly n: number },
+          never,
+          never
+        >
+      const { at, exit } = yield* quiet(Effect.andThen(
+        Effect.forkChild(Bulkhead.withLimit(limit)(Effect.sleep(20)), { startImmediately: true }),
+        endOf(run(graph, { n: 1 }))
+      ))
+      assert.strictEqual(at, 20)
+      assert.deepStrictEqual(exit, Exit.succeed({ n: 1 }))
+    }))
 })
 
 describe("the retry of the flow", () => {
