@@ -27,7 +27,7 @@ export interface Report {
 }
 
 const processes = 2
-const timeLimitMs = 20_000
+const timeLimitMs = 60_000
 const runner = join(root, "scripts", "snippetRunner.ts")
 
 /** How a snippet is called: the file and line where its code begins. */

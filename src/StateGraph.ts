@@ -601,11 +601,12 @@ export const make = <const F extends Schema.Struct.Fields, Progress extends Sche
  *   .compile()
  *
  * const program = Effect.gen(function*() {
- *   const { pending } = yield* Effect.flip(graph.invoke({ total: 900 }, { thread: "order-7" })).pipe(
- *     Effect.catchTag("InvalidInputError", Effect.die)
- *   ) as Effect.Effect<{ readonly pending: ReadonlyArray<{ readonly name: string }> }, never, Checkpointer.Checkpointer>
+ *   const asked = yield* graph.invoke({ total: 900 }, { thread: "order-7" }).pipe(
+ *     Effect.as([]),
+ *     Effect.catchTag("GraphSuspended", ({ pending }) => Effect.succeed(pending.map(({ name }) => name)))
+ *   )
  *   const { status } = yield* graph.resume("order-7", { answers: { approved: true } })
- *   return [pending.map(({ name }) => name), status]
+ *   return [asked, status]
  * })
  *
  * await Effect.runPromise(program.pipe(Effect.provide(Checkpointer.Checkpointer.layerMemory))) // => [["approved"], "shipped"]
