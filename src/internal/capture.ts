@@ -39,10 +39,11 @@ export const captureLine = (line: Line, now: number, where: string): RunState.Li
   if (call !== undefined) {
     saved.call = {
       ...attemptedOf(call, now),
-      ...(isOn(call) ? { attemptMs: since(call.line!.startedAt, call.line, now) } : {})
+      ...some("attemptMs", isOn(call) ? since(call.line!.startedAt, call.line, now) : call.resumed?.attemptMs)
     }
-  }
+  } else if (line.resumedCall !== undefined) saved.call = line.resumedCall
   if (graph !== undefined && !graph.ended) saved.inner = captureLine(graph, now, where)
+  else if (line.resumedInner !== undefined) saved.inner = line.resumedInner
   if (line.pending !== undefined) saved.pending = line.pending
   if (line.answers !== undefined) saved.answers = [...line.answers]
   return saved

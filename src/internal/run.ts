@@ -40,6 +40,7 @@ import { Session } from "./session.ts"
 import { endSpan, runSpan, within } from "./span.ts"
 import { ofItems, unsupported } from "./supported.ts"
 import { beginning, fingerprintOf, type Found, found, holding, match, type Patch, patched } from "./thread.ts"
+import { monotonicMs } from "./time.ts"
 import { walk } from "./walk.ts"
 import { branchOf } from "./work.ts"
 
@@ -412,6 +413,7 @@ const begin = (run: Run, { saved, state }: Place): Effect.Effect<State, unknown>
   Effect.callback((resume) => {
     const span = runSpan(run)
     const main = new Line(run, undefined, 1, within(run.context, span), span, state, run.plan.start)
+    main.startedAt = monotonicMs(run.clock) - (saved?.elapsedMs ?? 0)
     const { session } = run
     const caller = run.inside?.line
     if (caller !== undefined) caller.inner = { line: main }

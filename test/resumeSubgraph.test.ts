@@ -1,0 +1,74 @@
+/** Graphs that are nodes, and nodes with policies, in runs that are stopped and continued. */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Schema } from "effect"
+import { StateGraph } from "effect-stategraph"
+import { copyOf, countOf, ended, interrupted, killed, lastOf, thread } from "./support/killed.ts"
+
+const State = Schema.Struct({ n: Schema.Number })
+type State = typeof State.Type
+const input = { n: 0 }
+
+const step = (ran: Array<string>, name: string, ms = 0) => ({ n }: State) =>
+  Effect.andThen(
+    Effect.sync(() => void ran.push(name)),
+    Effect.as(ms === 0 ? Effect.void : Effect.sleep(ms), { n: n + 1 })
+  )
+
+const same = { input: (state: State) => state, output: (state: State) => state }
+
+describe("a graph that is a node", () => {
+  const nested = (ran: Array<string>, policy: object = {}) => {
+    const inner = StateGraph.make("inner", State)
+      .addNode("a", step(ran, "a", 10))
+      .addNode("b", step(ran, "b", 10))
+      .setEntryPoint("a").addEdge("a", "b").setFinishPoint("b").compile()
+    return StateGraph.make("g", State).addSubgraph("sub", inner, { ...same, ...policy })
+      .setEntryPoint("sub").setFinishPoint("sub").compile()
+  }
+
+  it.effect("is still where it was when the process that resumes it is killed before it goes on", () =>
+    Effect.gen(function*() {
+      for (const policy of [{}, { retry: { maxRetries: 1 } }]) {
+        const ran: Array<string> = []
+        const graph = nested(ran, policy)
+        const first = yield* killed(graph.invoke(input, { thread }), 15)
+        const saves = yield* countOf(first)
+        yield* killed(graph.resume(thread), 0, first)
+        // Where it was resumed is saved before anything runs.
+        const second = yield* copyOf(first, saves + 1)
+        assert.deepStrictEqual(ran, ["a", "b", "b"])
+        assert.deepStrictEqual(yield* ended(graph.resume(thread), second), { n: 2 })
+        assert.deepStrictEqual(ran, ["a", "b", "b", "b"])
+      }
+    }))
+
+  it.effect("has running time that does not count what passes while it is stopped", () =>
+    Effect.gen(function*() {
+      const graph = nested([])
+      const store = yield* interrupted(graph.invoke(input, { thread }), 15)
+      yield* ended(graph.resume(thread), store)
+      const { main } = (yield* lastOf(store)) as { readonly main: { readonly elapsedMs: number } }
+      assert.strictEqual(main.elapsedMs, 25)
+    }))
+})
+
+describe("a node with a policy", () => {
+  it.effect("continues its attempts when the process that resumes it is killed before it goes on", () =>
+    Effect.gen(function*() {
+      const attempts: Array<number> = []
+      const graph = StateGraph.make("g", State)
+        .addNode("a", step([], "a"))
+        .addNode("b", (_state, { attempt }) => {
+          attempts.push(attempt)
+          return attempt < 3 ? Effect.fail("no") : Effect.as(Effect.sleep(10), { n: 7 })
+        }, { retry: { maxRetries: 2, baseDelay: 100, exponentialBackoff: false } })
+        .setEntryPoint("a").addEdge("a", "b").setFinishPoint("b").compile()
+      // In its third attempt.
+      const store = yield* interrupted(graph.invoke(input, { thread }), 205)
+      const saves = yield* countOf(store)
+      yield* killed(graph.resume(thread), 0, store)
+      const second = yield* copyOf(store, saves + 1)
+      assert.deepStrictEqual(yield* ended(graph.resume(thread), second), { n: 7 })
+      assert.deepStrictEqual(attempts, [1, 2, 3, 3, 3])
+    }))
+})
