@@ -50,6 +50,7 @@ export const attempt = (work: Work, onEnd: (line: Line, end: End) => void): void
   const span = attemptSpan(work)
   const line = lineOf(work, span)
   work.line = line
+  work.nextAt = undefined
   line.startedAt = now - (resumed?.line?.elapsedMs ?? resumed?.attemptMs ?? 0)
   if (resumed?.line !== undefined) run.restore(line, resumed.line)
   supervise(line, attemptLimit(work, line.startedAt), onEnd)

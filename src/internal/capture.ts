@@ -67,7 +67,10 @@ const isOn = (work: Work): boolean => work.line !== undefined && work.nextAt ===
 const attemptedOf = (work: Work, now: number) => ({
   attempts: work.attempts,
   ...(work.started ? { elapsedMs: since(work.startedAt, work.line, now), startTime: work.startTime } : {}),
-  errors: work.errors,
+  // An attempt that has ended, without a decision what is next, is done again.
+  errors: isOn(work) && !work.usedFallback
+    ? work.errors.filter(({ attempt }) => attempt !== work.attempts)
+    : work.errors,
   errorsDropped: work.errorsDropped,
   ...some("circuitState", work.circuitState),
   ...(work.nextAt === undefined ? {} : { waitMs: Math.max(0, work.nextAt - now) }),

@@ -184,6 +184,7 @@ export const settle = (flow: Flow, result: Any): void => {
   flow.written = flow.line?.written
   // Many results can wait for one join: they keep nothing of the work that led to them.
   flow.line = undefined
+  flow.nextAt = undefined
   flow.resume = undefined
   const { join, owner, run: { session } } = flow
   const waits = session.waitOf(flow)

@@ -24,7 +24,9 @@ export const withFallback = (
     }
     flow.usedFallback = true
     flow.releasePermit()
-    return fallback._tag === "Value" ? Effect.sync(() => value(flow, fallback.update)) : instead(flow, fallback.node)
+    if (fallback._tag === "Value") return Effect.sync(() => value(flow, fallback.update))
+    flow.nextAt = monotonicMs(flow.run.clock)
+    return instead(flow, fallback.node)
   })
 
 /** Everything but success and interruption. */
@@ -57,6 +59,7 @@ const instead = (flow: Flow, to: Position): Effect.Effect<Outcome> => {
     const saved = flow.resumed?.line
     flow.resumed = undefined
     flow.line = line
+    flow.nextAt = undefined
     line.startedAt = now - (saved?.elapsedMs ?? 0)
     if (saved !== undefined) flow.run.restore(line, saved)
     supervise(line, limitOf(flow), (_line, end) => {

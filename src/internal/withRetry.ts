@@ -78,7 +78,6 @@ const parked = (work: Work, delayMs: number, again: Effect.Effect<Outcome>): Eff
       return startTimer(work.context, work.run.clock, delayMs, go)
     }),
     (how): Effect.Effect<Outcome> => {
-      work.nextAt = undefined
       work.resumed = undefined
       return how === "go" ? again : Effect.succeed({ _tag: how })
     }

@@ -46,7 +46,7 @@ abstract class Attempted {
 
   /** Cut before or between attempts: there must not be any (further) attempt. */
   cancelled: Interrupted | undefined = undefined
-  /** While it waits for its next attempt: monotonic ms of that. */
+  /** While it waits for its next attempt, or for what is done instead: monotonic ms from when on that may begin. */
   nextAt: number | undefined = undefined
   /** Gives back the permission of a circuit, once: its attempt is not counted. */
   releaseCircuit: (() => void) | undefined = undefined

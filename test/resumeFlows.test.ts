@@ -1,0 +1,98 @@
+/** Flows in runs that are stopped in awkward moments and continued: they come to the same as without the stop. */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Schema } from "effect"
+import { type ParallelFlowResult, StateGraph } from "effect-stategraph"
+import { ended, interrupted, killed, thread } from "./support/killed.ts"
+
+const State = Schema.Struct({ n: Schema.Number })
+type State = typeof State.Type
+const input = { n: 0 }
+
+const slow = (ran: Array<string>, name: string, ms: number) => ({ n }: State) =>
+  Effect.andThen(Effect.sync(() => void ran.push(name)), Effect.as(Effect.sleep(ms), { n: n + 1 }))
+
+/** A fan-in that shows its results. */
+const showing = (results: Array<ReadonlyArray<ParallelFlowResult.Any>>) =>
+(
+  _state: State,
+  ctx: { readonly parallelResults: ReadonlyArray<ParallelFlowResult.Any> }
+) => {
+  results.push(ctx.parallelResults)
+  return { n: 100 }
+}
+
+describe("an attempt that has failed", () => {
+  it.effect("and still stops when the run is killed, is told once", () =>
+    Effect.gen(function*() {
+      const ran: Array<string> = []
+      const results: Array<ReadonlyArray<ParallelFlowResult.Any>> = []
+      const graph = StateGraph.make("g", State)
+        .addNode("hangs", (_state, { attempt }) =>
+          Effect.acquireUseRelease(
+            Effect.sync(() => void ran.push(`hangs ${attempt}`)),
+            () => attempt === 1 ? Effect.never : Effect.void,
+            () => Effect.sleep(50)
+          ))
+        .addNode("x", slow(ran, "x", 120)).addNode("y", slow(ran, "y", 100))
+        .addFanInNode("join", showing(results))
+        .addParallelEdge(StateGraph.START, "hangs", "join", { timeout: 100, retry: { maxRetries: 1, baseDelay: 100 } })
+        .addParallelEdge(StateGraph.START, "x", "join")
+        .addEdge("x", "y")
+        .setFinishPoint("join").compile()
+      // Saved after "x": the first attempt of the other flow is over then, and closes what it had opened until 150.
+      const left = yield* killed(graph.invoke(input, { thread }), 130)
+      yield* ended(graph.resume(thread), left)
+      assert.deepStrictEqual(ran, ["hangs 1", "x", "y", "hangs 1", "y", "hangs 2"])
+      const [flow] = results[0]!
+      assert.deepStrictEqual([flow!._tag, flow!.attempts, flow!.attemptErrors.map(({ attempt }) => attempt)], [
+        "Success",
+        2,
+        [1]
+      ])
+    }))
+
+  it.effect("is not made again when the next one waits for a place", () =>
+    Effect.gen(function*() {
+      const ran: Array<string> = []
+      const graph = StateGraph.make("g", State)
+        .addNode("flaky", (_state, { attempt }) => {
+          ran.push(`flaky ${attempt}`)
+          return attempt === 1 ? Effect.fail("no") : Effect.void
+        })
+        .addNode("x", slow(ran, "x", 50)).addNode("y", slow(ran, "y", 50))
+        .addFanInNode("join")
+        .addParallelEdge(StateGraph.START, "flaky", "join", { concurrency: 1, retry: { maxRetries: 1, baseDelay: 10 } })
+        .addParallelEdge(StateGraph.START, "x", "join")
+        .addEdge("x", "y")
+        .setFinishPoint("join").compile()
+      const store = yield* interrupted(graph.invoke(input, { thread }), 60)
+      yield* ended(graph.resume(thread), store)
+      assert.deepStrictEqual(ran, ["flaky 1", "x", "y", "y", "flaky 2"])
+    }))
+
+  it.effect("is not made again when its fallback waits for a place", () =>
+    Effect.gen(function*() {
+      const ran: Array<string> = []
+      const graph = StateGraph.make("g", State)
+        .addNode("bad", () => {
+          ran.push("bad")
+          return Effect.fail("no")
+        })
+        .addNode("instead", slow(ran, "instead", 1))
+        .addNode("x", slow(ran, "x", 50)).addNode("y", slow(ran, "y", 50))
+        .addFanInNode("join", () => ({}))
+        .addParallelEdge(StateGraph.START, "bad", "join", {
+          concurrency: 1,
+          retry: { maxRetries: 1, baseDelay: 1_000 },
+          totalTimeout: 20,
+          fallback: "instead"
+        })
+        .addParallelEdge(StateGraph.START, "x", "join")
+        .addEdge("x", "y")
+        .setFinishPoint("join").compile()
+      // It gave its place away for a wait that its total limit cut short.
+      const store = yield* interrupted(graph.invoke(input, { thread }), 60)
+      yield* ended(graph.resume(thread), store)
+      assert.deepStrictEqual(ran, ["bad", "x", "y", "y", "instead"])
+    }))
+})
