@@ -2,6 +2,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
 import { type ParallelFlowResult, StateGraph } from "effect-stategraph"
+import { compiledOf } from "../src/internal/builder.ts"
+import { execute } from "../src/internal/run.ts"
 import { ended, interrupted, killed, thread } from "./support/killed.ts"
 
 const State = Schema.Struct({ n: Schema.Number })
@@ -94,5 +96,43 @@ describe("an attempt that has failed", () => {
       const store = yield* interrupted(graph.invoke(input, { thread }), 60)
       yield* ended(graph.resume(thread), store)
       assert.deepStrictEqual(ran, ["bad", "x", "y", "y", "instead"])
+    }))
+})
+
+describe("a run that is interrupted", () => {
+  it.effect("makes no more steps in graphs inside of it, whose stop takes a few turns", () =>
+    Effect.gen(function*() {
+      const ran: Array<string> = []
+      const inner = StateGraph.make("inner", State)
+        .addNode("wait", () => Effect.sleep(10))
+        .addNode("tick", ({ n }) => {
+          ran.push(`tick ${n}`)
+          return Effect.as(Effect.yieldNow, { n: n + 1 })
+        })
+        .setEntryPoint("wait").addEdge("wait", "tick")
+        .addConditionalEdges("tick", ({ n }) => n < 9 ? "more" : "done", { more: "tick", done: StateGraph.END })
+        .compile()
+      const same = { input: (state: State) => state, output: (state: State) => state, timeout: 10_000 }
+      const middle = StateGraph.make("middle", State).addSubgraph("inner", inner, same)
+        .setEntryPoint("inner").setFinishPoint("inner").compile()
+      const graph = StateGraph.make("g", State).addSubgraph("middle", middle, same)
+        .setEntryPoint("middle").setFinishPoint("middle").compile()
+      for (const durability of ["step", "async", "exit"] as const) {
+        ran.length = 0
+        const stop: { now?: () => void } = {}
+        const run = Effect.withFiber<unknown, unknown>((fiber) => {
+          stop.now = () => fiber.interruptUnsafe()
+          return execute(compiledOf(graph), input, { thread, durability }, (event) => {
+            if (event._tag === "NodeCompleted" && event.node === "middle/inner/wait") stop.now!()
+          })
+        })
+        const store = yield* interrupted(Effect.exit(run), 100)
+        yield* ended(graph.resume(thread), store)
+        const times = new Map<string, number>()
+        for (const tick of ran) times.set(tick, (times.get(tick) ?? 0) + 1)
+        assert.strictEqual(times.size, 9)
+        // What was in flight is cut off, and done again.
+        assert.isAtMost([...times.values()].reduce((sum, n) => sum + n - 1, 0), 1, `${durability}: ${ran.join(", ")}`)
+      }
     }))
 })

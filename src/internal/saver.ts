@@ -76,7 +76,9 @@ export class Saver {
 
   /** A node was completed or a flow has settled. Whether the line has to wait for `go`. */
   boundary(go: () => void): boolean {
-    if (this.#around.durability === "exit" || this.#closed) return false
+    // It is being stopped: what goes on now would be done again after a resume.
+    if (this.#closed) return true
+    if (this.#around.durability === "exit") return false
     this.#dirty = true
     this.#schedule()
     if (this.#around.durability === "async") return false

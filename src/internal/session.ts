@@ -42,6 +42,8 @@ export class Session {
   /** Lines that wait for somebody; while there are none, nobody looks. */
   parked = 0
   suspended: Suspended | undefined
+  /** What is saved at its end is fixed: no line makes another step. */
+  stopped = false
   #frame: Frame | undefined
   #looking = false
   #saving = false
@@ -129,6 +131,7 @@ export class Session {
     if (frame?.saver === undefined || line !== frame.main || this.#frozen !== undefined) return
     if (how._tag === "Exit" && Exit.isSuccess(how.exit)) return
     frame.saver.close()
+    this.stopped = true
     this.#frozen = this.#body()
   }
 
