@@ -171,6 +171,8 @@ export interface MapState {
   readonly name: string
   readonly launch: string
   readonly rank: number
+  /** What its flows start from. */
+  readonly state: Schema.Json
   /** How many items have been launched. */
   readonly index: number
   /** The others, when they came as a list; otherwise `items` is asked again. */
@@ -203,6 +205,7 @@ const MapState = Schema.Struct({
   name: Schema.String,
   launch: Schema.String,
   rank: Schema.Finite,
+  state: Schema.Json,
   index: Count,
   items: Schema.optionalKey(Schema.Array(Schema.Json))
 })

@@ -136,3 +136,42 @@ describe("a run that is interrupted", () => {
       }
     }))
 })
+
+describe("a map", () => {
+  const mapped = (seen: Array<string>, items: (state: State) => Iterable<number>) =>
+    StateGraph.make("g", State)
+      .addNode("start", () => ({ n: 1 }))
+      .addNode("one", ({ n }, { item }) =>
+        Effect.andThen(
+          Effect.sync(() => void seen.push(`${String(item)} of ${n}`)),
+          Effect.sleep(10)
+        ))
+      .addNode("beside", () => Effect.as(Effect.sleep(5), { n: 50 }))
+      .addFanInNode("join", (_state, { parallelResults }) => ({ n: parallelResults.length }))
+      .setEntryPoint("start")
+      .addParallelMap("start", "one", "join", { items, concurrency: 1 })
+      .addEdge("start", "beside").setFinishPoint("join").compile()
+
+  it.effect("gives every item the state that it was launched with, whatever the line has come to", () =>
+    Effect.gen(function*() {
+      const seen: Array<string> = []
+      yield* ended(mapped(seen, () => [1, 2, 3]).invoke(input, { thread }))
+      assert.deepStrictEqual(seen, ["1 of 1", "2 of 1", "3 of 1"])
+    }))
+
+  it.effect("does so after a stop, and asks for its items with that state again", () =>
+    Effect.gen(function*() {
+      const lists: ReadonlyArray<(state: State) => Iterable<number>> = [
+        ({ n }) => [n, n + 1, n + 2],
+        function*({ n }) {
+          yield* [n, n + 1, n + 2]
+        }
+      ]
+      for (const items of lists) {
+        const seen: Array<string> = []
+        const graph = mapped(seen, items)
+        yield* ended(graph.resume(thread), yield* interrupted(graph.invoke(input, { thread }), 12))
+        assert.deepStrictEqual(seen, ["1 of 1", "2 of 1", "2 of 1", "3 of 1"])
+      }
+    }))
+})

@@ -74,7 +74,7 @@ const attemptedOf = (work: Work, now: number) => ({
   errorsDropped: work.errorsDropped,
   ...some("circuitState", work.circuitState),
   ...(work.nextAt === undefined ? {} : { waitMs: Math.max(0, work.nextAt - now) }),
-  ...(work.resumed?.waitMs === undefined ? {} : { waitMs: work.resumed.waitMs })
+  ...some("waitMs", work.resumed?.waitMs)
 })
 
 const captureJoin = (join: Join, now: number, where: string): RunState.JoinState => ({

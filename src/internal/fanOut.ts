@@ -6,7 +6,7 @@ import { interrupted, type Line } from "./cells.ts"
 import { startTime } from "./complete.ts"
 import { start } from "./flow.ts"
 import { Places } from "./places.ts"
-import type { PlanEdge, PlanNode } from "./plan.ts"
+import type { PlanEdge, PlanNode, State } from "./plan.ts"
 import { MapProducer } from "./produce.ts"
 import { monotonicMs } from "./time.ts"
 import { Flow, Join, type Mapped } from "./work.ts"
@@ -29,7 +29,7 @@ export const launch = (line: Line, node: PlanNode): void => {
       flows.push(enlist(new Flow(line, edge, line.run.configOf(edge), join, own, launched, rank, undefined)))
       continue
     }
-    producers.push(producerOf(line, node, edge, join, own, launched, rank))
+    producers.push(producerOf(line, node, edge, join, own, launched, rank, line.state))
   }
   for (const flow of flows) start(flow)
   for (const producer of producers) producer.begin()
@@ -44,11 +44,16 @@ export const producerOf = (
   places: Places | undefined,
   launch: string,
   rank: number,
+  state: State,
   resumed?: RunState.MapState
 ): MapProducer => {
-  const flowOf = (mapped: Mapped, config: Flow["config"]): Flow =>
-    enlist(new Flow(line, edge, config, join, places, launch, rank, mapped))
-  return new MapProducer({ line, node, edge, map: edge.map!, join, places, launch, rank, flowOf }, resumed)
+  const flowOf = (mapped: Mapped, config: Flow["config"]): Flow => {
+    const flow = new Flow(line, edge, config, join, places, launch, rank, mapped)
+    // The line may have gone on since the launch.
+    flow.state = state
+    return enlist(flow)
+  }
+  return new MapProducer({ line, node, edge, map: edge.map!, join, places, launch, rank, state, flowOf }, resumed)
 }
 
 const enlist = (flow: Flow): Flow => {

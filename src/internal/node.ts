@@ -104,11 +104,12 @@ export const call = (
   line: Line,
   context: Context.Context<never>,
   ctx: Line["ctx"] & {},
-  run: NodeFunction
+  run: NodeFunction,
+  state = line.state
 ): Returned => {
   let returned: unknown
   try {
-    returned = run(line.state, ctx)
+    returned = run(state, ctx)
   } catch (defect) {
     return Exit.die(defect)
   }

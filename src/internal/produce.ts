@@ -14,7 +14,7 @@ import type { Line } from "./cells.ts"
 import { start } from "./flow.ts"
 import { call, contextOf } from "./node.ts"
 import type { Places } from "./places.ts"
-import type { MapData, PlanEdge, PlanNode } from "./plan.ts"
+import type { MapData, PlanEdge, PlanNode, State } from "./plan.ts"
 import { progressed } from "./settle.ts"
 import type { Flow, Join, Mapped, Producer } from "./work.ts"
 
@@ -31,6 +31,8 @@ interface Around {
   readonly places: Places | undefined
   readonly launch: string
   readonly rank: number
+  /** That of the line when it launched the map: what all its flows start from. */
+  readonly state: State
   readonly flowOf: (mapped: Mapped, config: Flow["config"]) => Flow
 }
 
@@ -66,12 +68,12 @@ export class MapProducer implements Producer {
   }
 
   begin(): void {
-    const { edge, line, map, node } = this.#around
+    const { edge, line, map, node, state } = this.#around
     if (this.#resumed?.items !== undefined) {
       const { decode } = line.run.codecs.item(edge)
       return this.#take(this.#resumed.items.map((item) => decode(item, "item")))
     }
-    const returned = call(line, line.context, contextOf(line, node), map.items)
+    const returned = call(line, line.context, contextOf(line, node), map.items, state)
     if (Exit.isExit(returned)) return this.#arrived(returned)
     this.#watch(returned, (exit) => this.#arrived(exit))
   }
@@ -116,14 +118,22 @@ export class MapProducer implements Producer {
   }
 
   capture(): RunState.MapState {
-    const { edge, launch, line, rank } = this.#around
-    const { encode } = line.run.codecs.item(edge)
+    const { edge, launch, line, rank, state } = this.#around
+    const { codecs } = line.run
+    const { encode } = codecs.item(edge)
     const items = this.#list === undefined
       ? this.#resumed?.items
       : this.#list.slice(this.#index - this.#listFrom).map((item, i) =>
         encode(item, `item ${this.#index + i} of ${this.#name}`)
       )
-    const saved = { from: edge.from, name: edge.name, launch, rank, index: this.#index }
+    const saved = {
+      from: edge.from,
+      name: edge.name,
+      launch,
+      rank,
+      state: codecs.encodeState(state, `${this.#name}: state`),
+      index: this.#index
+    }
     return items === undefined ? saved : { ...saved, items }
   }
 

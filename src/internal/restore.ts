@@ -71,7 +71,12 @@ export const checkLine = (
       if (flow.result !== undefined) codecs.result(edge).decode(flow.result, `${path}.result`)
       if (flow.line !== undefined) checkLine(compiled, flow.line, `${path}.line`)
     })
-    for (const map of join.maps) edgeOf(plan, map, fanIn)
+    join.maps.forEach((map, j) => {
+      const edge = edgeOf(plan, map, fanIn)
+      const path = `${where}.joins[${i}].maps[${j}]`
+      codecs.decodeState(map.state, `${path}.state`)
+      map.items?.forEach((item, k) => codecs.item(edge).decode(item, `${path}.items[${k}]`))
+    })
   })
 }
 
@@ -138,7 +143,7 @@ interface Restored {
 }
 
 const restoreJoin = (line: Line, saved: RunState.JoinState): Restored => {
-  const { clock, plan } = line.run
+  const { clock, codecs, plan } = line.run
   const join = new Join(fanInOf(plan, saved.fanIn))
   join.launches = saved.launches
   join.completed = saved.completed as Join["completed"]
@@ -160,6 +165,7 @@ const restoreJoin = (line: Line, saved: RunState.JoinState): Restored => {
       placesFor(map.from, map.launch),
       map.launch,
       map.rank,
+      codecs.decodeState(map.state, "state"),
       map
     )
   })
