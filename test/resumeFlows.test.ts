@@ -175,3 +175,33 @@ describe("a map", () => {
       }
     }))
 })
+
+describe("a flow that its fan-in does not wait for any more", () => {
+  it.effect("has the same result when the run is killed while it stops", () =>
+    Effect.gen(function*() {
+      const results: Array<ReadonlyArray<ParallelFlowResult.Any>> = []
+      const ran: Array<string> = []
+      const graph = StateGraph.make("g", State)
+        .addNode("first", slow(ran, "first", 5))
+        .addNode("hangs", () => Effect.onInterrupt(Effect.never, () => Effect.sleep(100)))
+        .addNode("wins", slow(ran, "wins", 20))
+        .addNode("x", slow(ran, "x", 50)).addNode("y", slow(ran, "y", 10))
+        .addFanInNode("join", showing(results), { completion: { minSuccessful: 1 } })
+        .addFanInNode("other")
+        .addParallelEdge(StateGraph.START, "first", "join")
+        .addEdge("first", "hangs")
+        .addParallelEdge(StateGraph.START, "wins", "join")
+        .addParallelEdge(StateGraph.START, "x", "other")
+        .addEdge("x", "y").addEdge("join", "other")
+        .setFinishPoint("other").compile()
+      yield* ended(graph.invoke(input, { thread }))
+      // Saved after "x", at 50: cut at 20, it closes what it had opened until 120.
+      yield* ended(graph.resume(thread), yield* killed(graph.invoke(input, { thread }), 55))
+      const told = results.map((flows) =>
+        flows.map((flow) => [flow._tag, flow.state.n, flow.get("failedNode"), flow.get("error")])
+      )
+      assert.strictEqual(told.length, 2)
+      assert.deepStrictEqual(told[1], told[0])
+      assert.deepStrictEqual(told[0]![0]!.slice(0, 3), ["Interrupted", 1, "hangs"])
+    }))
+})

@@ -19,7 +19,7 @@
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { asExecuted, attempt, attemptEnded, drained, drainThen, execute } from "./attempts.ts"
-import type { End, Line } from "./cells.ts"
+import { type End, type Interrupted, Line } from "./cells.ts"
 import * as Emit from "./emit.ts"
 import { isIdle, resultOf, settle } from "./settle.ts"
 import { flowSpan, within } from "./span.ts"
@@ -35,7 +35,7 @@ export const start = (flow: Flow): void => {
   flow.span = flowSpan(flow)
   // It had begun before its run was saved.
   if (flow.started) Emit.flowStarted(flow)
-  if (flow.cancelled !== undefined) return capture(flow, { _tag: "Cancelled" })
+  if (flow.cancelled !== undefined) return capture(flow, cutBefore(flow, flow.cancelled))
   flow.context = within(flow.owner.context, flow.span)
   const { circuitBreaker, limit, retry } = flow.config
   const { fallback } = flow.edge
@@ -51,6 +51,21 @@ export const start = (flow: Flow): void => {
   const whole = withAttempts(flow, (self) => places === undefined ? self : withPlace(self, flow, places))
   const all = fallback === undefined ? whole : withFallback(whole, flow, fallback)
   Effect.runForkWith(flow.context)(all).addObserver((exit) => capture(flow, outcomeOf(exit)))
+}
+
+/** It was cut, and had not settled, when its run was saved: its result tells where. */
+const cutBefore = (flow: Flow, end: Interrupted): Outcome => {
+  const saved = flow.resumed?.line
+  if (saved === undefined) return { _tag: "Cancelled" }
+  const state = flow.run.codecs.decodeState(saved.state, "state")
+  const line = new Line(flow.run, flow, flow.attempts, flow.context, undefined, state, flow.edge.to)
+  const waited = saved.joins.some(({ fanIn, flows }) =>
+    fanIn === saved.at && flows.some(({ result }) => result === undefined)
+  )
+  if (saved.phase === "before" && !waited) line.failedNode = saved.at
+  line.usedFallback = saved.usedFallback === true
+  flow.line = line
+  return { _tag: "Executed", end, abandoned: false }
 }
 
 /** The wrappers that flows and single nodes share, as far as they are configured. */
