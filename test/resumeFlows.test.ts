@@ -1,6 +1,6 @@
 /** Flows in runs that are stopped in awkward moments and continued: they come to the same as without the stop. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Schema } from "effect"
+import { Cause, Effect, Schema } from "effect"
 import { type ParallelFlowResult, StateGraph } from "effect-stategraph"
 import { compiledOf } from "../src/internal/builder.ts"
 import { execute } from "../src/internal/run.ts"
@@ -203,5 +203,31 @@ describe("a flow that its fan-in does not wait for any more", () => {
       assert.strictEqual(told.length, 2)
       assert.deepStrictEqual(told[1], told[0])
       assert.deepStrictEqual(told[0]![0]!.slice(0, 3), ["Interrupted", 1, "hangs"])
+    }))
+})
+
+describe("what JSON keeps of an error without a schema", () => {
+  it.effect("is the same however often the run is saved and continued", () =>
+    Effect.gen(function*() {
+      const results: Array<ReadonlyArray<ParallelFlowResult.Any>> = []
+      const graph = StateGraph.make("g", State)
+        .addNode("bad", () => Effect.fail(Object.assign(new RangeError("too far"), { code: 7 })))
+        .addNode("x", () => Effect.sleep(50))
+        .addFanInNode("join", showing(results))
+        .addParallelEdge(StateGraph.START, "bad", "join")
+        .addParallelEdge(StateGraph.START, "x", "join")
+        .setFinishPoint("join").compile()
+      let store = yield* interrupted(graph.invoke(input, { thread }), 10)
+      for (let i = 0; i < 3; i++) store = yield* interrupted(graph.resume(thread), 10, store)
+      yield* ended(graph.resume(thread), store)
+      const result = results[0]![0]!
+      assert.strictEqual(result._tag, "Failure")
+      const error = Cause.squash(result.get("cause") as Cause.Cause<unknown>) as Error & { readonly code: number }
+      assert.deepStrictEqual([error.name, error.message, error.code, result.get("errorType")], [
+        "RangeError",
+        "too far",
+        7,
+        "RangeError"
+      ])
     }))
 })

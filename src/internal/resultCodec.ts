@@ -137,6 +137,10 @@ const jsonFields = (error: object): Record<string, Schema.Json> =>
     )
   )
 
+/** An error that was read back has its name as its own: its class is gone. */
+const nameOf = (error: Error): string =>
+  Object.hasOwn(error, "name") && typeof error.name === "string" ? error.name : errorType(error)
+
 /** An error without a schema keeps its `_tag`, name, message and JSON fields, not its class. */
 const AnyError: AnyCodec = Schema.Json.pipe(
   Schema.decodeTo(
@@ -162,7 +166,7 @@ const AnyError: AnyCodec = Schema.Json.pipe(
             : { "~error": { name: errorType(error), message: errorMessage(error), fields: {} } }
         }
         const tag = "_tag" in error && typeof error._tag === "string" ? { tag: error._tag } : {}
-        return { "~error": { ...tag, name: errorType(error), message: error.message, fields: jsonFields(error) } }
+        return { "~error": { ...tag, name: nameOf(error), message: error.message, fields: jsonFields(error) } }
       }
     })
   )
