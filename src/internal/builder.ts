@@ -1,7 +1,6 @@
 /**
  * The builder and the compiled graph as plain classes: their types are told by `StateGraph.ts`.
  */
-import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Pipeable from "effect/Pipeable"
 import * as Queue from "effect/Queue"
@@ -12,7 +11,7 @@ import type * as CircuitBreaker from "../CircuitBreaker.ts"
 import type * as CircuitBreakerRegistry from "../CircuitBreakerRegistry.ts"
 import * as Completion from "../Completion.ts"
 import * as Diagram from "../Diagram.ts"
-import { GraphSuspended, type GraphValidationError, InvalidConfigError } from "../GraphError.ts"
+import { type GraphValidationError, InvalidConfigError } from "../GraphError.ts"
 import type * as GraphEvent from "../GraphEvent.ts"
 import * as ParallelConfig from "../ParallelConfig.ts"
 import { Codecs } from "./codecs.ts"
@@ -235,18 +234,19 @@ export const compiledOf = (graph: object): Compiled => Graph.compiledOf(graph)!
 const streamed = (
   run: (emit: (event: GraphEvent.Any) => void) => Effect.Effect<State, unknown>
 ): Stream.Stream<GraphEvent.Any, unknown> =>
-  Stream.callback<GraphEvent.Any, unknown>((queue) =>
-    Effect.matchCauseEffect(
+  Stream.callback<GraphEvent.Any, unknown>((queue) => {
+    let waits = false
+    return Effect.matchCauseEffect(
       run((event) => {
+        waits = event._tag === "GraphSuspended"
         Queue.offerUnsafe(queue, event)
       }),
       {
-        onFailure: (cause) =>
-          Cause.squash(cause) instanceof GraphSuspended ? Queue.end(queue) : Queue.failCause(queue, cause),
+        onFailure: (cause) => waits ? Queue.end(queue) : Queue.failCause(queue, cause),
         onSuccess: () => Queue.end(queue)
       }
     )
-  )
+  })
 
 class Graph implements Pipeable.Pipeable {
   static compiledOf(graph: object): Compiled | undefined {

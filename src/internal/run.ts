@@ -7,6 +7,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import * as References from "effect/References"
 import * as Result from "effect/Result"
@@ -468,12 +469,12 @@ const endRun = (run: Run, span: Line["span"], exit: Exit.Exit<State, unknown>): 
     endSpan(run, span, exit)
     return Emit.graphCompleted(run, exit.value)
   }
-  const error = exit.cause.reasons[0]
-  const suspended = error !== undefined && Cause.isFailReason(error) && error.error instanceof GraphSuspended
-    ? error.error
-    : undefined
+  const error = Option.getOrUndefined(Cause.findErrorOption(exit.cause))
+  const { inside, session } = run
+  // A node can fail with the suspension of another run: that is a failure.
+  const suspended = error instanceof GraphSuspended && error.pending === session.suspended?.pending ? error : undefined
   endSpan(run, span, suspended === undefined ? exit : Exit.void)
-  if (suspended === undefined || run.inside !== undefined) Emit.graphFailed(run, exit.cause)
+  if (suspended === undefined || inside !== undefined) Emit.graphFailed(run, exit.cause)
   else Emit.graphSuspended(run, suspended)
 }
 
