@@ -133,7 +133,7 @@ describe("a question", () => {
         n: 3,
         log: ["x Success a,first=1,x=3", "y Success a,first=1,y=2", "z"]
       })
-      assert.deepStrictEqual(ran, ["a", "first?", "first?", "first", "x?", "y?", "y?", "y", "x?", "x", "z"])
+      assert.strictEqual(ran.join(" "), "a first? first? first x? y? y? y x? x z")
     }))
 
   threaded("of a graph that is a node of a flow, and has a policy", (drive) =>

@@ -146,7 +146,7 @@ const abandon = (line: Line): void => {
   }
 }
 
-const watchZombie = (line: Line, fiber: NonNullable<Line["fiber"]>): void => {
+export const watchZombie = (line: Line, fiber: NonNullable<Line["fiber"]>): void => {
   const { flow, run } = line
   const where = {
     graph: run.plan.name,

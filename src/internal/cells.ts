@@ -105,6 +105,13 @@ export interface Limit {
 /** How one execution of a line ended: by itself, or cut. */
 export type End = { readonly _tag: "Exit"; readonly exit: Exit.Exit<State, unknown> } | Cut
 
+/** Questions without an answer. */
+export interface Asking {
+  readonly questions: Map<string, RunState.Pending>
+  /** The node is stopped for them: whatever it comes to now is none of its outcomes. */
+  stops: boolean
+}
+
 const noJoins: ReadonlyArray<Join> = []
 
 /** A line of execution: the main line, or one attempt of a flow. */
@@ -135,8 +142,10 @@ export class Line {
   open: ReadonlyArray<Join> = noJoins
   /** What its fan-in joins while that runs. */
   joining: Join | undefined = undefined
-  /** Questions that its node asks, until that has stopped. */
-  asking: Array<RunState.Pending> | undefined = undefined
+  /** Whom the user code that runs now may ask for; absent while none does. */
+  asker: NodeContext<unknown, unknown> | undefined = undefined
+  /** What it asks, until it has stopped. */
+  asking: Asking | undefined = undefined
   /** What it waits for, parked. */
   pending: ReadonlyArray<RunState.Pending> | undefined = undefined
   /** Whether it has been resumed from the point before its node. */

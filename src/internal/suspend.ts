@@ -7,11 +7,13 @@ import * as Schema from "effect/Schema"
 import { CheckpointError } from "../GraphError.ts"
 import { CurrentNode } from "../NodeContext.ts"
 import type { Pending } from "../RunState.ts"
-import type { Line } from "./cells.ts"
+import type { Asking, Line } from "./cells.ts"
 import { encodeJson, Misfit } from "./codecs.ts"
 import { pathOf } from "./emit.ts"
 import { firstIssue } from "./issue.ts"
 import { lineOf } from "./node.ts"
+import { startTimer } from "./time.ts"
+import { leaveBehind } from "./walk.ts"
 import { branchOf } from "./work.ts"
 
 type Answers = Schema.Codec<unknown, unknown>
@@ -30,6 +32,9 @@ const read = (schema: Answers, value: unknown): Result.Result<unknown, string> =
 
 const parkForEver: Effect.Effect<never> = Effect.interruptible(Effect.never)
 
+const misplaced = (name: string, why: string): Effect.Effect<never> =>
+  Effect.die(new Error(`StateGraph.suspend("${name}") is for nodes: ${why}`))
+
 export const suspend = (name: string, schema: Answers, payload: unknown): Effect.Effect<unknown> =>
   Effect.suspend(() => {
     if (typeof name !== "string" || name === "") {
@@ -37,9 +42,10 @@ export const suspend = (name: string, schema: Answers, payload: unknown): Effect
     }
     return Effect.flatMap(CurrentNode, (ctx) => {
       const line = ctx === undefined ? undefined : lineOf(ctx)
-      return line === undefined
-        ? Effect.die(new Error(`StateGraph.suspend("${name}") is for nodes: there is none around it`))
-        : ask(line, name, schema, payload)
+      if (ctx === undefined || line === undefined) return misplaced(name, "there is none around it")
+      return line.asker === ctx && !line.ended
+        ? ask(line, name, schema, payload)
+        : misplaced(name, `its node "${ctx.node}" has ended`)
     })
   })
 
@@ -81,12 +87,30 @@ const ask = (line: Line, name: string, schema: Answers, payload: unknown): Effec
     if (!(error instanceof Misfit)) return Effect.die(error)
     return stopWith(line, new CheckpointError({ ...where(line), reason: "NotEncodable", issue: error.message }))
   }
-  return Effect.suspend(() => {
-    line.asking = [...(line.asking ?? []).filter((other) => other.name !== name), pending]
-    const { fiber } = line
-    // In a turn of its own: the node may ask several questions at once.
-    Effect.runForkWith(line.context)(Effect.yieldNow).addObserver(() => (line.fiber ?? fiber)?.interruptUnsafe())
-    return parkForEver
+  return Effect.suspend(() => parked(line, pending))
+}
+
+/** Until the node is stopped; a question that it drops before, as in a race that is over, is none. */
+const parked = (line: Line, pending: Pending): Effect.Effect<never> => {
+  const asking: Asking = line.asking ??= { questions: new Map(), stops: false }
+  asking.questions.set(pending.name, pending)
+  // In a turn of its own: the node may ask several questions at once.
+  Effect.runForkWith(line.context)(Effect.yieldNow).addObserver(() => stop(line, asking))
+  return Effect.onInterrupt(parkForEver, () =>
+    Effect.sync(() => {
+      if (!asking.stops) asking.questions.delete(pending.name)
+    }))
+}
+
+const stop = (line: Line, asking: Asking): void => {
+  const { fiber, run } = line
+  if (line.asking !== asking || asking.questions.size === 0 || asking.stops || fiber === undefined) return
+  asking.stops = true
+  fiber.interruptUnsafe()
+  const { graceMs } = (line.call ?? line.flow ?? run).config
+  if (line.fiber !== fiber || graceMs === Infinity) return
+  startTimer(line.context, run.clock, graceMs, () => {
+    if (line.fiber === fiber && !line.ended) leaveBehind(line, fiber)
   })
 }
 

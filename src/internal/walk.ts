@@ -10,7 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { RoutingError, StepLimitError } from "../GraphError.ts"
 import type { Pending } from "../RunState.ts"
-import { cut, end } from "./attempt.ts"
+import { cut, end, watchZombie } from "./attempt.ts"
 import type { Line } from "./cells.ts"
 import { check } from "./complete.ts"
 import * as Emit from "./emit.ts"
@@ -18,7 +18,7 @@ import { pathOf } from "./emit.ts"
 import { launch } from "./fanOut.ts"
 import { guard } from "./guard.ts"
 import { mergeFlows } from "./mergeFlows.ts"
-import { call, contextOf, isInterruption, merge, noteWritten, type Returned } from "./node.ts"
+import { call, contextOf, isInterruption, merge, noteWritten } from "./node.ts"
 import { firstDeclared } from "./paths.ts"
 import { END, type NodeFunction, type PlanNode, type Position } from "./plan.ts"
 import { idle } from "./settle.ts"
@@ -145,7 +145,7 @@ const enter = (line: Line, node: PlanNode, join: Join | undefined): boolean => {
     return join === undefined ? complete(line, node, undefined) : arrive(line, node, mergeFlows(line, node, join.flows))
   }
   const ctx = line.ctx = contextOf(line, node, join, results)
-  return after(line, call(line, within(line.context, line.runningSpan), ctx, run), node, arrive)
+  return runs(line, within(line.context, line.runningSpan), ctx, run, node, arrive)
 }
 
 /** What a node does: its own function, a graph, or attempts of either. */
@@ -159,11 +159,11 @@ const plainOf = (line: Line, node: PlanNode): NodeFunction | undefined =>
 const execute = (line: Line, node: PlanNode): boolean => {
   const run = plainOf(line, node)
   const ctx = line.ctx = contextOf(line, node)
-  return run === undefined ? succeed(line, undefined) : after(line, call(line, line.context, ctx, run), node, executed)
+  return run === undefined ? succeed(line, undefined) : runs(line, line.context, ctx, run, node, executed)
 }
 
 const executed: Next = (line, node, exit) => {
-  if (asks(line, exit)) return false
+  if (stopped(line)) return false
   if (Exit.isFailure(exit)) return failCause(line, exit.cause)
   const state = merge(line, node, exit.value)
   return state instanceof Error ? fail(line, state) : succeed(line, exit.value as Line["state"])
@@ -171,24 +171,56 @@ const executed: Next = (line, node, exit) => {
 
 type Next = (line: Line, node: PlanNode, exit: Exit.Exit<unknown, unknown>) => boolean
 
-/** Goes on when user code has returned: now, or when its fiber ends. */
-const after = (line: Line, returned: Returned, node: PlanNode, next: Next): boolean => {
-  if (Exit.isExit(returned)) return next(line, node, returned)
+/** Calls user code, and goes on when it has returned: now, or when its fiber ends. */
+const runs = (
+  line: Line,
+  context: Line["context"],
+  ctx: Line["ctx"] & {},
+  run: NodeFunction,
+  node: PlanNode,
+  next: Next
+): boolean => {
+  line.asker = ctx
+  const returned = call(line, context, ctx, run)
+  if (Exit.isExit(returned)) {
+    line.asker = undefined
+    return next(line, node, returned)
+  }
   line.fiber = returned
   returned.addObserver((exit) => {
-    line.fiber = undefined
+    if (line.fiber !== returned) return
+    line.fiber = line.asker = undefined
     goOn(line, node, exit, next)
   })
   return false
 }
 
-/** Whether a node has stopped because it asks somebody: then its line waits. */
-const asks = (line: Line, exit: Exit.Exit<unknown, unknown>): boolean => {
+/** Whether a node was stopped because it asks somebody: then its line waits. */
+const asks = (line: Line): boolean => {
   const { asking } = line
   line.asking = undefined
-  if (asking === undefined || line.ended || !isInterruption(exit)) return false
-  park(line, asking)
-  if (line.call !== undefined) park(line.call.owner, asking)
+  if (asking?.stops !== true || line.ended) return false
+  const questions = [...asking.questions.values()]
+  park(line, questions)
+  if (line.call !== undefined) park(line.call.owner, questions)
+  return true
+}
+
+/** Parks a line whose node asks and does not stop: that is abandoned. */
+export const leaveBehind = (line: Line, fiber: Line["fiber"] & {}): void => {
+  watchZombie(line, fiber)
+  line.fiber = line.asker = undefined
+  stopped(line)
+}
+
+/** Ends what runs, if it was stopped because it asks. */
+const stopped = (line: Line): boolean => {
+  const { running, runningSpan } = line
+  if (!asks(line)) return false
+  if (running === undefined) return true
+  line.running = undefined
+  endSpan(line.run, runningSpan, Exit.interrupt())
+  Emit.nodeInterrupted(line, running)
   return true
 }
 
@@ -206,12 +238,7 @@ const pointOf = (line: Line, name: string, when: "before" | "after"): Pending =>
 })
 
 const arrive: Next = (line, node, exit) => {
-  if (asks(line, exit)) {
-    line.running = undefined
-    endSpan(line.run, line.runningSpan, exit)
-    Emit.nodeInterrupted(line, node)
-    return false
-  }
+  if (stopped(line)) return false
   if (Exit.isSuccess(exit) && !line.ended) return complete(line, node, exit.value)
   const { fallback } = node
   const replaced = fallback !== undefined && !line.ended && Exit.isFailure(exit) && !isInterruption(exit)
@@ -290,13 +317,13 @@ const onward = (line: Line, node: PlanNode): boolean => {
       return move(line, firstDeclared(line.open.map((join) => join.fanIn)) ?? END)
     case "Condition": {
       const ctx = line.ctx?.node === node.name ? line.ctx : contextOf(line, node)
-      return after(line, call(line, line.context, ctx, way.decide), node, decided)
+      return runs(line, line.context, ctx, way.decide, node, decided)
     }
   }
 }
 
 const decided: Next = (line, node, exit) => {
-  if (asks(line, exit)) return false
+  if (stopped(line)) return false
   if (line.ended || node.way._tag !== "Condition") return false
   const { targets } = node.way
   if (Exit.isSuccess(exit)) {
