@@ -18,17 +18,17 @@ import { branchOf } from "./work.ts"
 
 type Answers = Schema.Codec<unknown, unknown>
 
-/** What the answer to a question is, or why it is none. A resume may bring the value itself, or its JSON. */
-const read = (schema: Answers, value: unknown): Result.Result<unknown, string> => {
-  if (Schema.is(schema)(value)) return Result.succeed(value)
-  return Result.mapError(
-    Schema.decodeUnknownResult(Schema.toCodecJson(schema))(value),
+const isJson = Schema.is(Schema.Json)
+
+/** What the answer to a question is, or why it is none: its JSON, or, what is no JSON, the value itself. */
+const read = (schema: Answers, value: unknown): Result.Result<unknown, string> =>
+  Result.mapError(
+    Schema.decodeUnknownResult(isJson(value) ? Schema.toCodecJson(schema) : Schema.toType(schema))(value),
     ({ issue }) => {
       const { message, path } = firstIssue(issue)
       return path === "" ? message : `${message} at ${path}`
     }
   )
-}
 
 const parkForEver: Effect.Effect<never> = Effect.interruptible(Effect.never)
 
