@@ -175,14 +175,17 @@ export const match = (
   for (const [key, value] of Object.entries(answers)) {
     const named = open.filter((pending) => nameOf(pending) === key)
     const fit = named.length > 0 ? named : open.filter(({ name }) => name === key)
-    const list = (fit.length > 1 ? fit : open).map((pending) => `"${nameOf(pending)}"`).join(", ")
-    const issue = fit.length === 0
+    // Two launches of one flow can wait at once: the first of them is meant.
+    const [first] = fit
+    const others = fit.filter((pending) => nameOf(pending) !== nameOf(first!))
+    const list = [...new Set((others.length > 0 ? fit : open).map((pending) => `"${nameOf(pending)}"`))].join(", ")
+    const issue = first === undefined
       ? `no open question is called "${key}", ${open.length === 0 ? "there is none" : `open are ${list}`}`
-      : fit.length > 1
+      : others.length > 0
       ? `"${key}" is the name of several open questions: ${list}`
-      : misfit(fit[0]!, value)
+      : misfit(first, value)
     if (issue !== undefined) return Result.fail(refuse(thread, "Answer", issue, { graph }))
-    matched.push([fit[0]!, value])
+    matched.push([first!, value])
   }
   return Result.succeed(matched)
 }
@@ -250,7 +253,8 @@ const isOfFlow = (
   update: Patch,
   { keys }: Plan
 ): update is { readonly branch: string; readonly patch: Readonly<Record<string, unknown>> } =>
-  typeof update === "object" && update !== null && "branch" in update && "patch" in update && !keys.has("patch")
+  typeof update === "object" && update !== null && "branch" in update && "patch" in update &&
+  !(keys.has("branch") && keys.has("patch"))
 
 const isJson = Schema.is(Schema.Json)
 
