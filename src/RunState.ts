@@ -104,6 +104,8 @@ export interface LineState {
   readonly call?: typeof CallState.Type
   /** The graph that its node is. */
   readonly inner?: LineState
+  /** The point before its node has been passed. */
+  readonly passed?: true
   /** What it waits for. */
   readonly pending?: ReadonlyArray<Pending>
   /** Answers that its node has had, until it completes. */
@@ -195,6 +197,7 @@ const LineState: Schema.Codec<LineState> = Schema.suspend((): Schema.Codec<LineS
     written: Schema.optionalKey(Keys),
     call: Schema.optionalKey(CallState),
     inner: Schema.optionalKey(LineState),
+    passed: Schema.optionalKey(Schema.Literal(true)),
     pending: Schema.optionalKey(Schema.Array(Pending)),
     answers: Schema.optionalKey(named(Schema.Json))
   })

@@ -128,7 +128,6 @@ describe("suspension", () => {
       const events = yield* Stream.runCollect(graph.resumeStream("t", { answers: { "x/ok": 1 } }))
       assert.deepStrictEqual(events.map(({ _tag }) => _tag), [
         "GraphStarted",
-        "CheckpointSaved",
         "FlowStarted",
         "AttemptStarted",
         "NodeStarted",

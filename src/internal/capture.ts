@@ -44,7 +44,9 @@ export const captureLine = (line: Line, now: number, where: string): RunState.Li
   } else if (line.resumedCall !== undefined) saved.call = line.resumedCall
   if (graph !== undefined && !graph.ended) saved.inner = captureLine(graph, now, where)
   else if (line.resumedInner !== undefined) saved.inner = line.resumedInner
-  if (line.pending !== undefined) saved.pending = line.pending
+  if (line.passed) saved.passed = true
+  const pending = line.pending ?? line.asked?.filter(({ name }) => line.answers?.has(name) !== true) ?? []
+  if (pending.length > 0) saved.pending = pending
   if (line.answers !== undefined) saved.answers = [...line.answers]
   return saved
 }

@@ -148,8 +148,10 @@ export class Line {
   asking: Asking | undefined = undefined
   /** What it waits for, parked. */
   pending: ReadonlyArray<RunState.Pending> | undefined = undefined
-  /** Whether it has been resumed from the point before its node. */
+  /** Whether it has been resumed from the point before its node, for as long as it is there. */
   passed = false
+  /** Its node's questions when it was saved, if there are answers now. */
+  asked: ReadonlyArray<RunState.Pending> | undefined = undefined
   /** Answers to its node: those that it took, as JSON, and those that a resume brings. */
   answers: Map<string, RunState.LineState["state"]> | undefined = undefined
   offered: Map<string, unknown> | undefined = undefined

@@ -97,6 +97,7 @@ export const restoreLine = (line: Line, saved: RunState.LineState): void => {
   }
   if (saved.insteadOf !== undefined) line.insteadOf = nodeOf(plan, saved.insteadOf)
   if (saved.usedFallback) line.usedFallback = true
+  if (saved.passed) line.passed = true
   if (saved.written !== undefined) line.written = new Set(saved.written)
   if (saved.answers !== undefined) line.answers = new Map(saved.answers)
   line.resumedCall = saved.call
@@ -115,7 +116,10 @@ export const restoreLine = (line: Line, saved: RunState.LineState): void => {
 const goOn = (line: Line, { pending }: RunState.LineState): void => {
   if (pending === undefined) return
   const offers = line.run.session.offers(pending)
-  if (offers.size > 0) line.offered = offers
+  if (offers.size > 0) {
+    line.offered = offers
+    line.asked = pending
+  }
   if (pending.some(({ when }) => when === "before")) line.passed = true
   else if (pending.some(({ when }) => when === "asked") && offers.size === 0) line.pending = pending
 }

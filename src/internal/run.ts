@@ -123,7 +123,7 @@ export const resume = (
                 run.session.offer(answers)
                 restoreCircuits(compiled, saved.circuits, run.context, run.clock)
                 const state = compiled.codecs.decodeState(saved.main.state, "main.state")
-                return begin(run, { state, saved: saved.main })
+                return begin(run, { state, saved: saved.main, isSaved: !found.isFork && saved === found.saved })
               })
           )))
   )
@@ -407,10 +407,12 @@ const both = (first: Emitter, second: Emitter): Emitter =>
 interface Place {
   readonly state: State
   readonly saved?: RunState.LineState | undefined
+  /** What was saved is what it begins with. */
+  readonly isSaved?: boolean
 }
 
 /** Runs the main line to its end. Interrupting it interrupts every flow, and waits for them as long as `grace` allows. */
-const begin = (run: Run, { saved, state }: Place): Effect.Effect<State, unknown> =>
+const begin = (run: Run, { isSaved = false, saved, state }: Place): Effect.Effect<State, unknown> =>
   Effect.callback((resume) => {
     const span = runSpan(run)
     const main = new Line(run, undefined, 1, within(run.context, span), span, state, run.plan.start)
@@ -447,7 +449,7 @@ const begin = (run: Run, { saved, state }: Place): Effect.Effect<State, unknown>
     Emit.graphStarted(run, state)
     if (saved !== undefined) restoreLine(main, saved)
     // Where it begins is saved before anything of it runs; what stops it meanwhile waits for its first turn.
-    main.onStack = caller === undefined && session.saver?.boundary(start) === true
+    main.onStack = caller === undefined && !isSaved && session.saver?.boundary(start) === true
     if (!main.onStack) start()
     const stop = Effect.callback<void>((done) => {
       if (finished !== undefined) {

@@ -133,7 +133,6 @@ const sort = (flows: Array<Flow>): void => {
 const enter = (line: Line, node: PlanNode, join: Join | undefined): boolean => {
   line.visit(node)
   line.phase = "entered"
-  line.passed = false
   line.joining = join
   const results = join?.flows.map((flow) => flow.result!)
   if (results !== undefined) Emit.fanInStarted(line, node, results)
@@ -274,7 +273,7 @@ const complete = (line: Line, node: PlanNode, update: unknown, usedFallback = fa
   line.state = state
   line.phase = "after"
   line.joining = undefined
-  line.answers = undefined
+  forget(line)
   if (update !== undefined) noteWritten(line, update as object)
   line.running = undefined
   endSpan(line.run, line.runningSpan, Exit.void)
@@ -339,8 +338,14 @@ const decided: Next = (line, node, exit) => {
 const move = (line: Line, to: Position): true => {
   line.position = to
   line.phase = "before"
-  line.answers = undefined
+  line.passed = false
+  forget(line)
   return true
+}
+
+/** Answers are to one execution of one node. */
+const forget = (line: Line): void => {
+  line.answers = line.offered = line.asked = undefined
 }
 
 const succeed = (line: Line, value: Line["state"] | undefined): false => {
