@@ -474,7 +474,7 @@ const endRun = (run: Run, span: Line["span"], exit: Exit.Exit<State, unknown>): 
   const error = Option.getOrUndefined(Cause.findErrorOption(exit.cause))
   const { inside, session } = run
   // A node can fail with the suspension of another run: that is a failure.
-  const suspended = error instanceof GraphSuspended && error.pending === session.suspended?.pending ? error : undefined
+  const suspended = error instanceof GraphSuspended && error === session.error ? error : undefined
   endSpan(run, span, suspended === undefined ? exit : Exit.void)
   if (suspended === undefined || inside !== undefined) Emit.graphFailed(run, exit.cause)
   else Emit.graphSuspended(run, suspended)
@@ -512,7 +512,8 @@ const lastCalls = ({ callbacks, config }: Run, end: End, done: () => void): void
 }
 
 const exitOf = (end: End, run: Run): Exit.Exit<State, unknown> => {
-  const { callbacks, inside, session: { suspended }, thread } = run
+  const { callbacks, inside, session, thread } = run
+  const { suspended } = session
   switch (end._tag) {
     case "Exit":
       return Exit.isSuccess(end.exit) && callbacks?.raised !== undefined ? Exit.fail(callbacks.raised) : end.exit
@@ -523,15 +524,14 @@ const exitOf = (end: End, run: Run): Exit.Exit<State, unknown> => {
     case "Interrupted":
       if (inside === undefined && suspended?.by === end) {
         const { checkpointId, pending, state } = suspended
-        return Exit.fail(
-          new GraphSuspended({
-            graph: run.plan.name,
-            ...thread === undefined ? {} : { thread },
-            ...checkpointId === undefined ? {} : { checkpointId },
-            pending,
-            state
-          })
-        )
+        session.error = new GraphSuspended({
+          graph: run.plan.name,
+          ...thread === undefined ? {} : { thread },
+          ...checkpointId === undefined ? {} : { checkpointId },
+          pending,
+          state
+        })
+        return Exit.fail(session.error)
       }
       return Exit.failCause(Cause.interrupt())
     case "Limit":

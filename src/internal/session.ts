@@ -6,7 +6,7 @@
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import { CheckpointError } from "../GraphError.ts"
+import { CheckpointError, type GraphSuspended } from "../GraphError.ts"
 import type { Pending, RunState } from "../RunState.ts"
 import { captureLine } from "./capture.ts"
 import { type Cut, type End, interrupted, type Line } from "./cells.ts"
@@ -44,6 +44,8 @@ export class Session {
   suspended: Suspended | undefined
   /** What is saved at its end is fixed: no line makes another step. */
   stopped = false
+  /** What a run fails with that waits. */
+  error: GraphSuspended | undefined
   #frame: Frame | undefined
   #looking = false
   #saving = false

@@ -89,10 +89,12 @@ export interface Driver {
   readonly events: ReadonlyArray<GraphEvent.Any>
 }
 
-const outcomeOf = (exit: Exit.Exit<unknown, unknown>, at: number): Outcome => {
+/** On the path of streams, what waits is told by an event. */
+const outcomeOf = (exit: Exit.Exit<unknown, unknown>, path: Driver["path"], at: number): Outcome => {
   if (Exit.isSuccess(exit)) return { _tag: "Completed", state: exit.value as State, at }
   const error = Cause.squash(exit.cause) as GraphError.GraphSuspended
-  return (error as { readonly _tag?: string } | null)?._tag === "GraphSuspended" && Cause.hasFails(exit.cause)
+  const waits = (error as { readonly _tag?: string } | null)?._tag === "GraphSuspended" && Cause.hasFails(exit.cause)
+  return waits && (path === "invoke" || "at" in error)
     ? {
       _tag: "Suspended",
       pending: error.pending,
@@ -120,10 +122,10 @@ export const within = <A, R>(self: Effect.Effect<A, never, R>, limitMs: number):
     return yield* Fiber.join(fiber)
   })
 
-const clocked = (self: Effect.Effect<unknown, unknown, unknown>): Saved<Outcome> =>
+const clocked = (path: Driver["path"], self: Effect.Effect<unknown, unknown, unknown>): Saved<Outcome> =>
   Effect.flatMap(
     Effect.exit(self as Effect.Effect<unknown, unknown, Checkpointer.Checkpointer>),
-    (exit) => Effect.clockWith((clock) => Effect.sync(() => outcomeOf(exit, clock.currentTimeMillisUnsafe())))
+    (exit) => Effect.clockWith((clock) => Effect.sync(() => outcomeOf(exit, path, clock.currentTimeMillisUnsafe())))
   )
 
 class Driving implements Driver {
@@ -154,6 +156,7 @@ class Driving implements Driver {
   #begin(graph: Runnable, options: object, given: unknown): Saved<Outcome> {
     const all = { thread: "t", ...options } as never
     return clocked(
+      this.path,
       Effect.suspend(() =>
         this.path === "invoke" ? graph.invoke(given as never, all) : this.#collected(graph.stream(given as never, all))
       )
@@ -163,6 +166,7 @@ class Driving implements Driver {
   #resume(graph: Runnable, options: object | undefined, thread: string): Saved<Outcome> {
     const all = options as never
     return clocked(
+      this.path,
       Effect.suspend(() =>
         this.path === "invoke" ? graph.resume(thread, all) : this.#collected(graph.resumeStream(thread, all))
       )
