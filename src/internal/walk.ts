@@ -282,9 +282,11 @@ const complete = (line: Line, node: PlanNode, update: unknown, usedFallback = fa
   const from = line.insteadOf ?? node
   line.insteadOf = undefined
   line.position = from
+  // Ended by a listener of one of these events.
+  if (line.ended) return false
   if (from.stops.after) {
-    // Ended by a listener of one of these events.
-    return !line.ended && park(line, [pointOf(line, from.name, "after")])
+    line.run.session.saver?.boundary(() => {})
+    return park(line, [pointOf(line, from.name, "after")])
   }
   return saved(line, from) && depart(line, from)
 }
