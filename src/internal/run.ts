@@ -88,7 +88,7 @@ export const execute = (
       Effect.withFiber((fiber) => begin(makeRun(compiled, fiber, runId, configs, emit, { kept }), { state }))
     const { thread } = options ?? {}
     if (thread === undefined) return start()
-    return holding(compiled.plan.name, thread, false, (held) =>
+    return holding(compiled.plan.name, thread, false, configs.config.graceMs, (held) =>
       Effect.andThen(
         beginning(compiled.plan.name, held),
         start({ held, durability: options?.durability ?? "step", parent: undefined })
@@ -103,9 +103,9 @@ export const resume = (
   emit: Emitter
 ): Effect.Effect<State, unknown> =>
   Effect.flatMap(
-    configsOf(compiled.plan, options, resumeOptions),
+    configsOf(compiled.plan, options, resumeOptions, thread),
     (configs) =>
-      holding(compiled.plan.name, thread, options.takeOver === true, (held) =>
+      holding(compiled.plan.name, thread, options.takeOver === true, configs.config.graceMs, (held) =>
         Effect.flatMap(found(compiled, held, options.checkpointId), (found) =>
           Effect.flatMap(
             Effect.all([
@@ -117,7 +117,7 @@ export const resume = (
                 const kept: Kept = {
                   held,
                   durability: options.durability ?? "step",
-                  parent: found.isFork ? found.id : undefined
+                  parent: found.parent
                 }
                 const run = makeRun(compiled, fiber, runId, configs, emit, { kept })
                 run.session.offer(answers)
@@ -201,11 +201,13 @@ const supportedConfigs = (
 const configsOf = (
   plan: Plan,
   options: RunOptions | undefined,
-  known: ReadonlyArray<string> = runOptions
+  known: ReadonlyArray<string> = runOptions,
+  thread: unknown = options?.thread
 ): Effect.Effect<Configs, InvalidConfigError> =>
   Effect.withFiber((fiber) => {
     const reader = new OptionReader(`run of graph "${plan.name}"`)
     const watching = FlowCallbacks.fromGiven(options?.callbacks, reader)
+    if (thread !== undefined && typeof thread !== "string") reader.reject("thread", thread, "a string")
     if (options !== undefined) checkOptions(reader, options, known)
     if (reader.problems[0] !== undefined) return Effect.fail(reader.problems[0])
     const given = options?.parallel
@@ -242,9 +244,9 @@ const configsOf = (
 
 const checkOptions = (reader: OptionReader, options: RunOptions, known: ReadonlyArray<string>): void => {
   reader.known("", options, known)
-  const { durability, thread } = options as { readonly [K in keyof RunOptions]: unknown }
+  const { durability, runId } = options as { readonly [K in keyof RunOptions]: unknown }
   const { answers, checkpointId, takeOver } = options as { readonly [K in keyof ResumeOptions]: unknown }
-  if (thread !== undefined && typeof thread !== "string") reader.reject("thread", thread, "a string")
+  if (runId !== undefined && typeof runId !== "string") reader.reject("runId", runId, "a string")
   if (durability !== undefined && !durabilities.includes(durability)) {
     reader.reject("durability", durability, `"step", "async" or "exit"`)
   }

@@ -141,7 +141,7 @@ export class Saver {
     } catch (error) {
       return done(Exit.fail(error instanceof CheckpointError ? error : this.#broken(error)))
     }
-    this.call(store.save(claim, { runId, graph, status, parent, body: text }), limitMs, (exit) => {
+    this.call(() => store.save(claim, { runId, graph, status, parent, body: text }), limitMs, (exit) => {
       if (Exit.isSuccess(exit)) {
         this.lastId = exit.value.id
         if (this.error === undefined) this.#around.saved(exit.value.id)
@@ -174,7 +174,7 @@ export class Saver {
     this.#closed = true
     this.#stopRenewing?.()
     const { claim, store } = this.#around.held
-    this.call(store.release(claim), limitMs, (exit) => {
+    this.call(() => store.release(claim), limitMs, (exit) => {
       if (Exit.isFailure(exit)) this.log(Effect.logWarning("a thread could not be given back", exit.cause))
       done()
     })
@@ -206,7 +206,7 @@ export class Saver {
 
   /** Calls a store; one that does not answer in time has failed, and what it does later is dropped. */
   call<A>(
-    self: Effect.Effect<A, CheckpointError>,
+    self: () => Effect.Effect<A, CheckpointError>,
     limitMs: number,
     done: (exit: Exit.Exit<A, CheckpointError>) => void
   ): void {
@@ -217,47 +217,63 @@ export class Saver {
 
 const errorOf = (cause: Cause.Cause<CheckpointError>): CheckpointError => Cause.squash(cause) as CheckpointError
 
-/** Calls a store and tells how that ended, once; returns what gives it up. `late` takes what comes all the same. */
+/** What a call of a store is part of, and how long it may take. */
+export interface StoreCall {
+  readonly thread: string
+  readonly graph: string
+  readonly clock: Clock
+  readonly context: Context.Context<never>
+  readonly limitMs: number
+}
+
+/**
+ * Calls a store and tells how that ended, once. `giveUp` interrupts it, `leave` does not; `late` takes what comes after one
+ * of them, or after its limit, all the same.
+ */
 export const callStore = <A>(
-  self: Effect.Effect<A, CheckpointError>,
-  { clock, context, graph, limitMs, thread }: {
-    readonly thread: string
-    readonly graph: string
-    readonly clock: Clock
-    readonly context: Context.Context<never>
-    readonly limitMs: number
-  },
+  self: () => Effect.Effect<A, CheckpointError>,
+  { clock, context, graph, limitMs, thread }: StoreCall,
   done: (exit: Exit.Exit<A, CheckpointError>) => void,
   late?: (value: A) => void
-): () => void => {
+): { readonly giveUp: () => void; readonly leave: () => void } => {
   const failed = (issue: string, cause?: unknown) =>
     Exit.fail(
       new CheckpointError({ thread, graph, reason: "Storage", issue, ...(cause === undefined ? {} : { cause }) })
     )
-  let called = false
+  let told = false
   let cancelTimer: (() => void) | undefined
-  const answer = (exit: Exit.Exit<A, CheckpointError>) => {
-    called = true
-    cancelTimer?.()
+  const tell = (exit: Exit.Exit<A, CheckpointError>) => {
+    if (told) return
+    told = true
     done(exit)
   }
-  const fiber = Effect.runForkWith(context)(self)
+  // What a store throws is a defect of it like any other.
+  const fiber = Effect.runForkWith(context)(Effect.suspend(self))
   const giveUp = () => {
-    called = true
+    told = true
     cancelTimer?.()
     fiber.interruptUnsafe()
   }
+  let ended = false
   fiber.addObserver((exit) => {
-    if (called) return Exit.isSuccess(exit) ? late?.(exit.value) : undefined
-    if (Exit.isSuccess(exit)) return answer(exit)
+    ended = true
+    cancelTimer?.()
+    if (Exit.isSuccess(exit)) return told ? late?.(exit.value) : tell(exit)
     const error = Cause.findErrorOption(exit.cause)
-    answer(error._tag === "Some" ? Exit.fail(error.value) : failed("the store broke", Cause.squash(exit.cause)))
+    tell(error._tag === "Some" ? Exit.fail(error.value) : failed("the store broke", Cause.squash(exit.cause)))
   })
-  if (!called && limitMs !== Infinity) {
+  if (!ended && limitMs !== Infinity) {
     cancelTimer = startTimer(context, clock, limitMs, () => {
-      giveUp()
-      done(failed(`the store did not answer within ${limitMs} ms`))
+      const isLate = told
+      told = true
+      fiber.interruptUnsafe()
+      if (!isLate) done(failed(`the store did not answer within ${limitMs} ms`))
     })
   }
-  return giveUp
+  return {
+    giveUp,
+    leave: () => {
+      told = true
+    }
+  }
 }

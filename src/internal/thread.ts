@@ -3,6 +3,7 @@
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Hash from "effect/Hash"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
@@ -14,7 +15,8 @@ import { firstIssue } from "./issue.ts"
 import { END, type Plan, type Position } from "./plan.ts"
 import { checkLine, isUnfit } from "./restore.ts"
 import type { Compiled } from "./run.ts"
-import { callStore, type Held, storeLimitMs } from "./saver.ts"
+import { callStore, type Held, type StoreCall, storeLimitMs } from "./saver.ts"
+import { startTimer } from "./time.ts"
 
 const refuse = (
   thread: string,
@@ -26,47 +28,82 @@ const refuse = (
   return new CheckpointError({ thread, reason, issue, ...more, ...checkpointId === undefined ? {} : { checkpointId } })
 }
 
-/** Runs `use` with the thread; whatever happens, it is given back. */
+/** Runs `use` with the thread; whatever happens, it is given back. `graceMs`: so long an interruption waits for that. */
 export const holding = <A, E>(
   graph: string,
   thread: string,
   takeOver: boolean,
+  graceMs: number,
   use: (held: Held) => Effect.Effect<A, E>
 ): Effect.Effect<A, E | CheckpointError> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.withFiber((fiber) => {
       const store = Context.get(fiber.context as Context.Context<Checkpointer.Checkpointer>, Checkpointer.Checkpointer)
       const calls = callsOf(store, graph, thread)
-      return Effect.flatMap(restore(calls.claim(takeOver)), (claim) => {
-        const held: Held = { thread, store, claim, released: false }
-        const giveBack = Effect.suspend(() => held.released ? Effect.void : calls.release(claim))
-        return Effect.onExit(restore(Effect.suspend(() => use(held))), () => giveBack)
+      // Noted in the turn in which the store answers: an interruption can come before anything else.
+      let held: Held | undefined
+      const claimed = calls.claim(takeOver, graceMs, (claim) => {
+        held = { thread, store, claim, released: false }
       })
+      return Effect.onExit(
+        restore(Effect.flatMap(claimed, () => use(held!))),
+        (exit) => {
+          if (held === undefined || held.released) return Effect.void
+          return calls.release(held.claim, Exit.hasInterrupts(exit) ? Math.min(graceMs, storeLimitMs) : storeLimitMs)
+        }
+      )
     })
   )
 
 const callsOf = (store: Checkpointer.Service, graph: string, thread: string) => {
-  const call = <A>(self: Effect.Effect<A, CheckpointError>, late?: (value: A) => void) =>
+  const call = <A>(self: () => Effect.Effect<A, CheckpointError>, limitMs = storeLimitMs) =>
+    calling<A>((around, resume) => {
+      const { giveUp } = callStore(self, { ...around, limitMs }, resume)
+      return Effect.sync(giveUp)
+    })
+  const calling = <A>(
+    use: (
+      around: Omit<StoreCall, "limitMs">,
+      resume: (exit: Exit.Exit<A, CheckpointError>) => void
+    ) => Effect.Effect<void>
+  ) =>
     Effect.clockWith((clock) =>
       Effect.withFiber<A, CheckpointError>(({ context }) =>
-        Effect.callback((resume) => {
-          const around = { thread, graph, clock, context, limitMs: storeLimitMs }
-          const abort = callStore(self, around, (exit) => resume(exit), late)
-          return Effect.sync(() => abort())
-        })
+        Effect.callback((resume) => use({ thread, graph, clock, context }, resume))
       )
     )
-  const release = (claim: Checkpointer.Claim) => Effect.ignore(call(store.release(claim)))
+  const release = (claim: Checkpointer.Claim, limitMs: number) =>
+    Effect.ignore(call(() => store.release(claim), limitMs))
   return {
     release,
-    claim: (takeOver: boolean) =>
-      Effect.withFiber<Checkpointer.Claim, CheckpointError>(({ context }) =>
-        call(store.claim(thread, takeOver ? { takeOver } : {}), (claim) => {
-          // It came too late for whoever had asked.
-          Effect.runForkWith(context)(release(claim))
+    /** Not interrupted: nobody could give back what it has taken. `taken` is told in the turn in which the store answers. */
+    claim: (takeOver: boolean, graceMs: number, taken: (claim: Checkpointer.Claim) => void) =>
+      calling<Checkpointer.Claim>((around, resume) => {
+        let answer = resume
+        let answered = false
+        const { leave } = callStore(
+          () => store.claim(thread, takeOver ? { takeOver } : {}),
+          { ...around, limitMs: storeLimitMs },
+          (exit) => {
+            answered = true
+            if (Exit.isSuccess(exit)) taken(exit.value)
+            answer(exit)
+          },
+          (claim) => Effect.runForkWith(around.context)(release(claim, storeLimitMs))
+        )
+        return Effect.callback<void>((gone) => {
+          if (answered) return gone(Effect.void)
+          const cancel = startTimer(around.context, around.clock, Math.min(graceMs, storeLimitMs), () => {
+            leave()
+            gone(Effect.void)
+          })
+          answer = () => {
+            cancel()
+            gone(Effect.void)
+          }
         })
-      ),
-    load: (checkpointId?: string) => call(store.load(thread, checkpointId))
+      }),
+    load: (checkpointId?: string) => call(() => store.load(thread, checkpointId))
   }
 }
 
@@ -86,7 +123,8 @@ export const beginning = (graph: string, { store, thread }: Held): Effect.Effect
 /** What a resume continues. */
 export interface Found {
   readonly saved: RunState.RunState
-  readonly id: string
+  /** The checkpoint that its run was forked from. */
+  readonly parent: string | undefined
   readonly isFork: boolean
 }
 
@@ -122,7 +160,8 @@ export const found = (
       Effect.logWarning("the graph has changed since the run was saved: it goes on with the graph as it is now"),
       { graph, runId: saved.runId, thread }
     )
-    return Effect.as(warned, { saved, id: checkpoint.id, isFork: checkpointId !== undefined })
+    const isFork = checkpointId !== undefined
+    return Effect.as(warned, { saved, parent: isFork ? checkpoint.id : checkpoint.parent, isFork })
   })
 
 const decodeBody = Schema.decodeUnknownResult(RunState.fromBody)
