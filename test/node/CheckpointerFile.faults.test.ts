@@ -192,6 +192,22 @@ describe("a process that ends at any call, while it", () => {
   }
 })
 
+describe("a disk that fails once when a claim is given back", () => {
+  it.effect(
+    "is asked again",
+    inFolder((folder) =>
+      Effect.gen(function*() {
+        const store = yield* CheckpointerFile.make(folder)
+        const claim = yield* store.claim("a")
+        reset((call, _name, work) => call === 1 ? Promise.reject(new Error("once")) : work())
+        yield* store.release(claim)
+        assert.isAbove(disk.calls, 1)
+        yield* store.claim("a")
+      })
+    )
+  )
+})
+
 describe("a disk that fails at any call, while a store", () => {
   for (const [name, script] of Object.entries(scripts)) {
     it.effect(name, () =>

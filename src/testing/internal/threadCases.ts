@@ -5,6 +5,16 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { type Case, caseOf, caseOn, draft, equal, refused, same, saveAll, upTo } from "./conformance.ts"
 
+/** 10,000 characters that no index makes shorter. */
+const incompressible = (last: string): string => {
+  let seed = 1
+  const chars = upTo(9_999).map(() => {
+    seed = (seed * 16_807) % 2_147_483_647
+    return String.fromCharCode(0x4e00 + seed % 20_000)
+  })
+  return chars.join("") + last
+}
+
 /** Ids that are paths, reserved names, alike to a sloppy eye, or no text at all. */
 export const hostileThreads: ReadonlyArray<string> = [
   "../../x",
@@ -45,7 +55,9 @@ export const hostileThreads: ReadonlyArray<string> = [
   "null",
   "x".repeat(10_000),
   "x".repeat(9_999),
-  "\ud800".repeat(10_000)
+  "\ud800".repeat(10_000),
+  incompressible("a"),
+  incompressible("b")
 ]
 
 export const threadCases: ReadonlyArray<Case> = [
