@@ -15,6 +15,7 @@ import { Checkpointer, type Claim, type Service } from "../Checkpointer.ts"
 import { CheckpointError, type InvalidConfigError } from "../GraphError.ts"
 import { claimed, encodable, fenced, keeping, named } from "../internal/checkpoints.ts"
 import { OptionReader } from "../internal/option.ts"
+import * as FileCheckpoints from "./internal/fileCheckpoints.ts"
 import * as FileStore from "./internal/fileStore.ts"
 
 /**
@@ -156,7 +157,7 @@ export const make = (
           owned(claim, (held) =>
             Clock.clockWith((clock) =>
               work(claim.thread, "the checkpoint could not be saved", (signal) =>
-                FileStore.save(store, held, draft, clock.currentTimeMillisUnsafe(), signal))
+                FileCheckpoints.save(store, held, draft, clock.currentTimeMillisUnsafe(), signal))
             ))
         ),
       load: (thread, checkpointId) =>
@@ -164,7 +165,7 @@ export const make = (
           thread,
           Effect.map(
             work(thread, "the checkpoint could not be read", () =>
-              FileStore.load(store, thread, checkpointId)),
+              FileCheckpoints.load(store, thread, checkpointId)),
             Option.fromUndefinedOr
           )
         ),
@@ -172,7 +173,7 @@ export const make = (
         named(
           thread,
           Effect.flatMap(
-            work(thread, "the checkpoints could not be read", () => FileStore.list(store, thread)),
+            work(thread, "the checkpoints could not be read", () => FileCheckpoints.list(store, thread)),
             ({ damaged, infos }) =>
               Effect.as(
                 Effect.forEach(damaged, ([name, issue]) =>
@@ -197,7 +198,7 @@ export const make = (
           keeping(
             thread,
             keep,
-            work(thread, "the thread could not be pruned", () => FileStore.prune(store, thread, keep))
+            work(thread, "the thread could not be pruned", () => FileCheckpoints.prune(store, thread, keep))
           )
         )
     })

@@ -16,6 +16,7 @@ import { claimed, encodable, fenced, keeping, named, refuse } from "../internal/
 import { OptionReader } from "../internal/option.ts"
 import { dialectOf } from "./internal/dialect.ts"
 import { migrate } from "./internal/migrations.ts"
+import * as SqlCheckpoints from "./internal/sqlCheckpoints.ts"
 import * as SqlStore from "./internal/sqlStore.ts"
 
 /**
@@ -80,8 +81,8 @@ const open = (settings: { readonly keep: number; readonly leaseMs: number }) =>
   })
 
 const makeService = (store: SqlStore.SqlStore): Service => {
-  const read = (thread: string, row: SqlStore.Row) => {
-    const info = SqlStore.toInfo(thread, row)
+  const read = (thread: string, row: SqlCheckpoints.Row) => {
+    const info = SqlCheckpoints.toInfo(thread, row)
     return info === undefined
       ? refuse(thread, "Unreadable", "its row was changed", { checkpointId: row.id })
       : Effect.succeed(info)
@@ -113,7 +114,7 @@ const makeService = (store: SqlStore.SqlStore): Service => {
           thread,
           draft.body,
           Clock.clockWith((clock) => {
-            const save = SqlStore.save(store, thread, token, draft, clock.currentTimeMillisUnsafe())
+            const save = SqlCheckpoints.save(store, thread, token, draft, clock.currentTimeMillisUnsafe())
             return Effect.flatMap(
               work(thread, "the checkpoint could not be saved", save),
               (info) => info === undefined ? fenced(thread) : Effect.succeed(info)
@@ -125,7 +126,7 @@ const makeService = (store: SqlStore.SqlStore): Service => {
       named(
         thread,
         Effect.flatMap(
-          work(thread, "the checkpoint could not be read", SqlStore.load(store, thread, checkpointId)),
+          work(thread, "the checkpoint could not be read", SqlCheckpoints.load(store, thread, checkpointId)),
           (row) =>
             row === undefined
               ? Effect.succeed(Option.none())
@@ -136,7 +137,7 @@ const makeService = (store: SqlStore.SqlStore): Service => {
       named(
         thread,
         Effect.flatMap(
-          work(thread, "the checkpoints could not be read", SqlStore.list(store, thread)),
+          work(thread, "the checkpoints could not be read", SqlCheckpoints.list(store, thread)),
           Effect.fnUntraced(function*(rows) {
             const [infos, damaged] = yield* Effect.partition(rows, (row) => read(thread, row))
             for (const { checkpointId, issue } of damaged) {
@@ -159,7 +160,7 @@ const makeService = (store: SqlStore.SqlStore): Service => {
     prune: (thread, { keep }) =>
       named(
         thread,
-        keeping(thread, keep, work(thread, "the thread could not be pruned", SqlStore.prune(store, thread, keep)))
+        keeping(thread, keep, work(thread, "the thread could not be pruned", SqlCheckpoints.prune(store, thread, keep)))
       )
   }
 }
