@@ -1,6 +1,6 @@
 /** Graphs that are nodes, and nodes with policies, in runs that are stopped and continued. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Schema } from "effect"
+import { Effect, Schema, Stream } from "effect"
 import { StateGraph } from "effect-stategraph"
 import { copyOf, countOf, ended, interrupted, killed, lastOf, thread } from "./support/killed.ts"
 
@@ -70,5 +70,38 @@ describe("a node with a policy", () => {
       const second = yield* copyOf(store, saves + 1)
       assert.deepStrictEqual(yield* ended(graph.resume(thread), second), { n: 7 })
       assert.deepStrictEqual(attempts, [1, 2, 3, 3, 3])
+    }))
+})
+
+describe("nodes of a graph whose node has a policy", () => {
+  it.effect("are told the attempt of that policy, on the main line and in a flow", () =>
+    Effect.gen(function*() {
+      const told: Array<string> = []
+      const inner = StateGraph.make("inner", State)
+        .addNode("a", (_state, { attempt, branch }) => {
+          told.push(`${branch} ${attempt}`)
+          return attempt < 3 ? Effect.fail("no") : Effect.void
+        })
+        .setEntryPoint("a").setFinishPoint("a").compile()
+      const policy = { ...same, retry: { maxRetries: 2, baseDelay: 10 } }
+      const graph = StateGraph.make("g", State)
+        .addSubgraph("main", inner, policy).addSubgraph("flow", inner, policy).addFanInNode("join")
+        .setEntryPoint("main").addParallelEdge("main", "flow", "join").setFinishPoint("join").compile()
+      const events: Array<string> = []
+      const run = Stream.runForEach(graph.stream(input, { thread }), (event) =>
+        Effect.sync(() => {
+          if (event._tag === "NodeStarted" && event.node === "flow/a") events.push(`${event.branch} ${event.attempt}`)
+        }))
+      yield* ended(run)
+      assert.deepStrictEqual(told, [
+        "undefined 1",
+        "undefined 2",
+        "undefined 3",
+        "flow 1",
+        "flow 2",
+        "flow 3"
+      ])
+      // Events name the attempt of the flow.
+      assert.deepStrictEqual(events, ["flow 1", "flow 1", "flow 1"])
     }))
 })
