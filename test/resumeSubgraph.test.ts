@@ -73,6 +73,22 @@ describe("a node with a policy", () => {
     }))
 })
 
+describe("the steps of a line", () => {
+  it.effect("count a node inside of its graphs once, however often that is cut off", () =>
+    Effect.gen(function*() {
+      const inner = StateGraph.make("inner", State).addNode("a", step([], "a", 10))
+        .setEntryPoint("a").setFinishPoint("a").compile()
+      const middle = StateGraph.make("middle", State).addSubgraph("inner", inner, same)
+        .setEntryPoint("inner").setFinishPoint("inner").compile()
+      const graph = StateGraph.make("g", State)
+        .addSubgraph("middle", middle, { ...same, retry: { maxRetries: 1 } }).addNode("last", step([], "last"))
+        .setEntryPoint("middle").addEdge("middle", "last").setFinishPoint("last").compile({ maxSteps: 4 })
+      let store = yield* interrupted(graph.invoke(input, { thread }), 5)
+      for (let i = 0; i < 3; i++) store = yield* interrupted(graph.resume(thread), 5, store)
+      assert.deepStrictEqual(yield* ended(graph.resume(thread), store), { n: 2 })
+    }))
+})
+
 describe("nodes of a graph whose node has a policy", () => {
   it.effect("are told the attempt of that policy, on the main line and in a flow", () =>
     Effect.gen(function*() {

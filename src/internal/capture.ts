@@ -22,13 +22,14 @@ export const captureLine = (line: Line, now: number, where: string): RunState.Li
   const { steps, visits } = visited(line)
   const { inner, joining } = line
   const call = inner instanceof NodeCall ? inner : undefined
-  const graph = (call === undefined ? inner : call.line?.inner)?.line
+  const graph = graphOf(line)
   const joins = joining === undefined ? line.open : [...line.open, joining]
+  const inFlight = graph === undefined ? 0 : nodesInFlight(graph)
   const saved: Writable<RunState.LineState> = {
     state: codecs.encodeState(line.state, `${where}: state`),
     at: at === END ? END : at.name,
     phase: line.phase === "entered" ? "before" : line.phase,
-    steps,
+    steps: steps - inFlight,
     visits,
     joins: joins.map((join) => captureJoin(join, now, where)),
     elapsedMs: since(line.startedAt, line, now)
@@ -50,6 +51,17 @@ export const captureLine = (line: Line, now: number, where: string): RunState.Li
   if (line.answers !== undefined) saved.answers = [...line.answers]
   return saved
 }
+
+/** The nodes that run in a graph count for the line around it too. */
+const nodesInFlight = (line: Line): number => {
+  if (line.ended) return 0
+  const graph = graphOf(line)
+  const own = line.phase === "entered" && line.position !== END ? 1 : 0
+  return own + (graph === undefined ? 0 : nodesInFlight(graph))
+}
+
+/** The main line of the graph that its node is, also in an attempt of it. */
+const graphOf = ({ inner }: Line): Line | undefined => (inner instanceof NodeCall ? inner.line?.inner : inner)?.line
 
 /** A node that runs is one that has not been visited yet. */
 const visited = (line: Line): Pick<RunState.LineState, "steps" | "visits"> => {
