@@ -73,6 +73,35 @@ describe("a node with a policy", () => {
     }))
 })
 
+describe("a graph that fails as a node", () => {
+  it.effect("is resumed at the node that it failed with, its flows where they were", () =>
+    Effect.gen(function*() {
+      const ran: Array<string> = []
+      let broken = true
+      const innermost = StateGraph.make("innermost", State)
+        .addNode("a", step(ran, "a"))
+        .addNode("b", ({ n }) => {
+          ran.push("b")
+          return broken ? Effect.fail("no") : Effect.succeed({ n: n + 1 })
+        })
+        .setEntryPoint("a").addEdge("a", "b").setFinishPoint("b").compile()
+      const inner = StateGraph.make("inner", State)
+        .addNode("x", step(ran, "x")).addNode("slow", step(ran, "slow", 50))
+        .addSubgraph("innermost", innermost, same)
+        .addFanInNode("join", (_, { parallelResults }) => ({ n: parallelResults[0]!.success ? 50 : -1 }))
+        .setEntryPoint("x").addParallelEdge("x", "slow", "join")
+        .addEdge("x", "innermost").addEdge("innermost", "join").setFinishPoint("join").compile()
+      const graph = StateGraph.make("g", State).addSubgraph("sub", inner, same)
+        .setEntryPoint("sub").setFinishPoint("sub").compile({ maxSteps: 6 })
+      const store = yield* interrupted(graph.invoke(input, { thread }), 10)
+      yield* interrupted(graph.resume(thread), 10, store)
+      assert.deepStrictEqual(ran, ["x", "slow", "a", "b", "slow", "b"])
+      broken = false
+      assert.deepStrictEqual(yield* ended(graph.resume(thread), store), { n: 50 })
+      assert.deepStrictEqual(ran, ["x", "slow", "a", "b", "slow", "b", "slow", "b"])
+    }))
+})
+
 describe("the steps of a line", () => {
   it.effect("count a node inside of its graphs once, however often that is cut off", () =>
     Effect.gen(function*() {

@@ -130,8 +130,9 @@ export class Session {
   /** Before the main line ends or is stopped: what is saved at the end is where it stands now. */
   stopping(line: Line, how: End | Cut): void {
     const frame = this.#frame
-    if (frame?.saver === undefined || line !== frame.main || this.#frozen !== undefined) return
+    if (frame?.saver === undefined || this.#frozen !== undefined) return
     if (how._tag === "Exit" && Exit.isSuccess(how.exit)) return
+    if (line !== frame.main) return keepFailed(line, how)
     frame.saver.close()
     this.stopped = true
     this.#frozen = this.#body()
@@ -201,6 +202,21 @@ export class Session {
       if (!succeeded) saver.log(Effect.logWarning("the end of a run could not be saved", error))
       release(succeeded ? error : undefined)
     })
+  }
+}
+
+/** A graph that fails as a node of the main line fails the run, which then goes on inside of it. */
+const keepFailed = (line: Line, how: End | Cut): void => {
+  const around = line.run.inside?.line
+  if (how._tag === "Interrupted" || line.flow !== undefined || line.call !== undefined) return
+  if (around === undefined || around.flow !== undefined || around.call !== undefined) return
+  // Told twice when it is cut in the middle of its turn.
+  if (around.resumedInner !== undefined) return
+  if (line.phase === "entered") { for (const outer of line.outer()) outer.steps-- }
+  try {
+    around.resumedInner = captureLine(line, monotonicMs(line.run.clock), "main line")
+  } catch {
+    // What does not encode fails the save at the end.
   }
 }
 
