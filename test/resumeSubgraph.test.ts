@@ -150,3 +150,25 @@ describe("nodes of a graph whose node has a policy", () => {
       assert.deepStrictEqual(events, ["flow 1", "flow 1", "flow 1"])
     }))
 })
+
+describe("a graph that has changed since its run was saved", () => {
+  it.effect("gives the attempts of a node that has no policy any more to no other node", () =>
+    Effect.gen(function*() {
+      const attempts: Array<string> = []
+      const graph = (policy: object) =>
+        StateGraph.make("g", State)
+          .addNode("a", (_state, { attempt }) => {
+            attempts.push(`a ${attempt}`)
+            return attempts.length < 3 ? Effect.fail("no") : Effect.void
+          }, policy)
+          .addNode("b", (_state, { attempt }) => {
+            attempts.push(`b ${attempt}`)
+            return attempt < 2 ? Effect.fail("no") : Effect.void
+          }, { retry: { maxRetries: 1, baseDelay: 10 } })
+          .setEntryPoint("a").addEdge("a", "b").setFinishPoint("b").compile()
+      const store = yield* interrupted(graph({ retry: { maxRetries: 5, baseDelay: 10 } }).invoke(input, { thread }), 15)
+      assert.deepStrictEqual(attempts, ["a 1", "a 2"])
+      yield* ended(graph({}).resume(thread), store)
+      assert.deepStrictEqual(attempts, ["a 1", "a 2", "a 1", "b 1", "b 2"])
+    }))
+})

@@ -342,6 +342,8 @@ const move = (line: Line, to: Position): true => {
   line.phase = "before"
   line.passed = false
   forget(line)
+  // Of a node that is another one now than when the run was saved.
+  line.resumedCall = line.resumedInner = undefined
   return true
 }
 
