@@ -1,7 +1,7 @@
 /** Flows in runs that are stopped in awkward moments and continued: they come to the same as without the stop. */
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Effect, Schema } from "effect"
-import { type ParallelFlowResult, StateGraph } from "effect-stategraph"
+import { Cause, Effect, Schema, Stream } from "effect"
+import { Checkpointer, type ParallelFlowResult, StateGraph } from "effect-stategraph"
 import { compiledOf } from "../src/internal/builder.ts"
 import { execute } from "../src/internal/run.ts"
 import { ended, interrupted, killed, thread } from "./support/killed.ts"
@@ -173,6 +173,35 @@ describe("a map", () => {
         yield* ended(graph.resume(thread), yield* interrupted(graph.invoke(input, { thread }), 12))
         assert.deepStrictEqual(seen, ["1 of 1", "2 of 1", "2 of 1", "3 of 1"])
       }
+    }))
+})
+
+describe("a map that fails", () => {
+  it.effect("with an item of its stream fails with it again when it is resumed", () =>
+    Effect.gen(function*() {
+      const ran: Array<string> = []
+      let items = ["a", "b", "a", "c"]
+      const graph = StateGraph.make("g", State)
+        .addNode(
+          "one",
+          (_state, { item }) => Effect.andThen(Effect.sleep(10), Effect.sync(() => void ran.push(item))),
+          { item: Schema.String }
+        )
+        .addFanInNode("join", (_state, { parallelResults }) => ({ n: parallelResults.length }))
+        .addParallelMap(StateGraph.START, "one", "join", {
+          items: () => Stream.fromIterable(items),
+          key: (item) => item,
+          concurrency: 1
+        })
+        .setFinishPoint("join").compile()
+      const store = Checkpointer.makeUnsafe()
+      for (const run of [graph.invoke(input, { thread }), graph.resume(thread)]) {
+        const error = yield* Effect.flip(ended(run, store))
+        assert.strictEqual((error as { readonly _tag: string })._tag, "DuplicateKeyError")
+      }
+      items = ["a", "b", "x", "c"]
+      assert.deepStrictEqual(yield* ended(graph.resume(thread), store), { n: 4 })
+      assert.deepStrictEqual(ran, ["a", "b", "x", "c"])
     }))
 })
 

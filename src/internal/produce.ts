@@ -217,7 +217,7 @@ export class MapProducer implements Producer {
 
   #launch(item: unknown): boolean {
     const { edge, flowOf, line, map, places } = this.#around
-    const index = this.#index++
+    const index = this.#index
     let flow: Flow
     try {
       const key = map.key === undefined ? String(index) : map.key(item, index)
@@ -234,6 +234,7 @@ export class MapProducer implements Producer {
         return false
       }
       flow = flowOf({ key, item, index, circuitKey: map.circuitKey?.(item, index) }, config.success)
+      this.#index++
     } catch (defect) {
       this.#fail(Cause.die(defect))
       return false
