@@ -277,10 +277,14 @@ const circuitsOf = (
   compiled: Compiled,
   context: Context.Context<never>,
   clock: Clock.Clock
-): ReadonlyArray<RunState.CircuitSnapshot> => [
-  ...registryOf(compiled, context).save?.(keysOf(compiled.circuits), clock) ?? [],
-  ...graphsIn(compiled).flatMap((inner) => circuitsOf(inner, context, clock))
-]
+): ReadonlyArray<RunState.CircuitSnapshot> => {
+  const keys = new Map<CircuitBreakerRegistry.Service, ReadonlySet<string>>()
+  for (const graph of graphsOf(compiled)) {
+    const registry = registryOf(graph, context)
+    keys.set(registry, new Set([...keys.get(registry) ?? [], ...keysOf(graph.circuits)]))
+  }
+  return [...keys].flatMap(([registry, keys]) => registry.save?.(keys, clock) ?? [])
+}
 
 /** Each registry takes those that graphs of it use; of other keys nobody asks. */
 const restoreCircuits = (
@@ -295,12 +299,19 @@ const restoreCircuits = (
   const others = new Set(
     inner.filter((graph) => registryOf(graph, context) !== registry).flatMap(({ circuits }) => [...keysOf(circuits)])
   )
-  registry.restore?.(circuits.filter(({ key }) => !others.has(key)), clock)
+  const mine = circuits.filter(({ key }) => !others.has(key))
+  registry.restore?.(mine, clock)
+  // Saved again, also when no flow has come to them yet that says which branch they are of.
+  const known = new Set(graphsOf(compiled).flatMap((graph) => [...keysOf(graph.circuits)]))
+  for (const { key } of mine) if (!known.has(key)) noteCircuit(compiled.circuits, "", key)
   for (const graph of inner) {
     const own = keysOf(graph.circuits)
     restoreCircuits(graph, circuits.filter(({ key }) => own.has(key)), context, clock)
   }
 }
+
+/** A graph, and those inside it. */
+const graphsOf = (compiled: Compiled): ReadonlyArray<Compiled> => [compiled, ...graphsIn(compiled).flatMap(graphsOf)]
 
 const graphsIn = ({ plan }: Compiled): ReadonlyArray<Compiled> =>
   [...plan.nodes.values()].flatMap(({ subgraph }) => subgraph === undefined ? [] : [subgraph.compiled])
