@@ -48,8 +48,8 @@ export const withCircuit = (
     onSuccess: permitted,
     onFailure: (error) => {
       // It was admitted before the run was saved; what comes of it does not count any more.
-      if (work.continues) return Effect.map(self, executed)
       work.circuitState = error.circuitState
+      if (work.continues) return Effect.map(self, executed)
       Emit.rejected(work, error)
       return Effect.succeed<Outcome>({ _tag: "Rejected", error })
     }
