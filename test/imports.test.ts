@@ -53,22 +53,22 @@ const tiers: ReadonlyArray<ReadonlyArray<string>> = [
   ["internal/builder"],
   ["StateGraph"],
   [
+    "internal/timelineCurve",
     "internal/timelineHtml",
-    "internal/timelineLayout",
     "internal/timelineScript",
     "internal/timelineStyle",
     "internal/timelineWords"
   ],
   [
     "internal/timelineCircuits",
-    "internal/timelineGraph",
+    "internal/timelineLabels",
     "internal/timelineShape",
     "internal/timelineSummary",
     "internal/timelineTicks",
     "internal/timelineTrack"
   ],
-  ["internal/timelineFlow", "internal/timelinePage"],
-  ["internal/timelineLanes"],
+  ["internal/timelineFlow", "internal/timelineLayout", "internal/timelinePage"],
+  ["internal/timelineGraph", "internal/timelineLanes"],
   ["internal/timelineModel"],
   ["Timeline"],
   ["index"],

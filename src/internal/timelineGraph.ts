@@ -2,8 +2,9 @@
  * The graph on top of a timeline, as an inline SVG: what ran where, and at the first node of each flow how the flow ended
  * in each run.
  */
+import type { Point } from "./timelineCurve.ts"
 import { type Html, html, shorten } from "./timelineHtml.ts"
-import { type Box, layout } from "./timelineLayout.ts"
+import { type Box, layout, type Link } from "./timelineLayout.ts"
 import type { Row, Run } from "./timelineModel.ts"
 import type { FlowKey, Shape, ShapeEdge, ShapeNode } from "./timelineShape.ts"
 import { glyphs, words } from "./timelineWords.ts"
@@ -32,36 +33,52 @@ export const drawGraph = (shape: Shape, runs: ReadonlyArray<Run>, name: string, 
     const width = Math.max(textWidth(text, 7.6), textWidth(marks.map((mark) => mark.text).join("  "), 8)) + 24
     return { id: node.id, node, text, marks, width, height: marks.length === 0 ? 28 : 42 }
   })
-  const { boxes, height, labels, paths, width } = layout(drawn, shape.edges)
-  const edges = shape.edges.map((edge, i) => drawEdge(edge, paths[i]!, labels[i]!, `arrow-${id}`))
+  const { boxes, height, labels, paths, width } = layout(drawn, shape.edges.map(linkOf))
+  const edges = shape.edges.map((edge, i) => drawEdge(edge, paths[i]!, `arrow-${id}`))
+  const texts = shape.edges.flatMap((edge, i) => drawLabel(edge, labels[i]))
   const nodes = drawn.map((node) => drawNode(node, boxes.get(node.id)!))
   return html`<div class="graph" tabindex="0" role="group" aria-label="Graph ${name}"><svg viewBox="0 0 ${width} ${height}" width="${
     Math.round(width)
   }" height="${Math.round(height)}" role="img" aria-label="${
     described(shape)
-  }"><defs><marker id="arrow-${id}" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="9" markerHeight="9" markerUnits="userSpaceOnUse" orient="auto"><path class="tip" d="M0 0L8 4L0 8z"/></marker></defs>${edges}${nodes}</svg></div>`
+  }"><defs><marker id="arrow-${id}" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="9" markerHeight="9" markerUnits="userSpaceOnUse" orient="auto"><path class="tip" d="M0 0L8 4L0 8z"/></marker></defs>${edges}${nodes}${texts}</svg></div>`
 }
 
-const drawEdge = (
-  { kind, label }: ShapeEdge,
-  path: string,
-  at: { readonly x: number; readonly y: number },
-  arrow: string
-) =>
-  html`<path class="edge ${kind}" d="${path}" marker-end="url(#${arrow})"/>${
-    label === undefined
-      ? undefined
-      : html`<text class="on-edge" x="${at.x}" y="${at.y}">${shorten(label, 18)}<title>${label}</title></text>`
-  }`
+const linkOf = ({ from, label, to }: ShapeEdge): Link =>
+  label === undefined
+    ? { from, to }
+    : { from, to, label: { width: textWidth(shortened(label), 6.4) + 6, height: 15 } }
+
+const shortened = (label: string): string => shorten(label, 22)
+
+const drawEdge = ({ kind, label }: ShapeEdge, path: string, arrow: string): Html =>
+  html`<path class="edge ${kind}" d="${path}" marker-end="url(#${arrow})">${
+    label === undefined ? undefined : html`<title>${label}</title>`
+  }</path>`
+
+const drawLabel = (edge: ShapeEdge, at: Point | undefined): ReadonlyArray<Html> => {
+  const { label: size } = linkOf(edge)
+  if (edge.label === undefined || size === undefined || at === undefined) return []
+  const { height, width } = size
+  return [
+    html`<rect class="under" x="${round(at.x - width / 2)}" y="${round(at.y - height / 2)}" width="${
+      round(width)
+    }" height="${height}"/><text class="on-edge" x="${round(at.x)}" y="${round(at.y + 4)}">${
+      shortened(edge.label)
+    }<title>${edge.label}</title></text>`
+  ]
+}
+
+const round = (n: number): number => Math.round(n * 10) / 10
 
 const drawNode = (
   { height, marks, node, text, width }: Drawn,
   { x, y }: { readonly x: number; readonly y: number }
 ) => {
   const middle = x + width / 2
-  const round = node.kind === "end" ? height / 2 : node.kind === "fanIn" ? 2 : 7
+  const radius = node.kind === "end" ? height / 2 : node.kind === "fanIn" ? 2 : 7
   const box = (dx: number) =>
-    html`<rect x="${x + dx}" y="${y + dx}" width="${width}" height="${height}" rx="${round}"/>`
+    html`<rect x="${x + dx}" y="${y + dx}" width="${width}" height="${height}" rx="${radius}"/>`
   return html`<g class="box ${node.kind}">${node.kind === "group" ? html`${box(6)}${box(3)}` : undefined}${
     box(0)
   }<text x="${middle}" y="${y + (marks.length === 0 ? height / 2 + 4.5 : 18)}">${text}</text>${

@@ -1,7 +1,10 @@
 /**
  * Where the boxes of a graph go: layers from left to right, each as far left as its edges allow. Long edges bend around
- * the layers they cross; edges that lead back run below everything.
+ * the layers they cross, and keep room for their label there; edges that lead back run below everything.
  */
+import { below, type Curve, pathOf, type Point, through } from "./timelineCurve.ts"
+import { type Labelled, placeLabels } from "./timelineLabels.ts"
+
 export interface Box {
   readonly id: string
   readonly width: number
@@ -11,6 +14,8 @@ export interface Box {
 export interface Link {
   readonly from: string
   readonly to: string
+  /** The size of its label, if it has one. */
+  readonly label?: Labelled["label"]
 }
 
 export interface Placed {
@@ -18,14 +23,15 @@ export interface Placed {
   readonly boxes: ReadonlyMap<string, { readonly x: number; readonly y: number }>
   /** An SVG path for each link, in order. */
   readonly paths: ReadonlyArray<string>
-  /** Where the text of each link can stand. */
-  readonly labels: ReadonlyArray<{ readonly x: number; readonly y: number }>
+  /** The middle of the label of each link. */
+  readonly labels: ReadonlyArray<Point | undefined>
   readonly width: number
   readonly height: number
 }
 
 const gapX = 56
 const gapY = 12
+const loopGap = 18
 const margin = 8
 
 interface Vertex {
@@ -45,19 +51,22 @@ export const layout = (boxes: ReadonlyArray<Box>, links: ReadonlyArray<Link>): P
   for (const { height, id, width } of boxes) vertices.set(id, { id, width, height, layer: layers.get(id)!, x: 0, y: 0 })
   const chains = new Map(forward.map((link, i) => [link, chainOf(link, i, vertices)]))
   const rows = ordered([...vertices.values()], [...chains.values()])
-  const { height, width } = place(rows)
-  const drawn = links.map((link) => {
+  const { height, width } = place(rows, gapsOf(chains))
+  const loops = [...back]
+  const lines = links.map((link): Labelled & { readonly curves: ReadonlyArray<Curve> } => {
     const chain = chains.get(link)
-    return chain === undefined
-      ? loop(vertices.get(link.from)!, vertices.get(link.to)!, height)
-      : { path: curve(chain), label: labelOf(chain) }
+    const curves = chain === undefined
+      ? below(vertices.get(link.from)!, vertices.get(link.to)!, height + 8 + loops.indexOf(link) * loopGap)
+      : through(chain)
+    return { curves, label: link.label }
   })
+  const size = { width, height: back.size === 0 ? height : height + 10 + loops.length * loopGap }
+  const placed = boxes.map(({ id }) => vertices.get(id)!)
   return {
-    boxes: new Map(boxes.map(({ id }) => [id, { x: vertices.get(id)!.x, y: vertices.get(id)!.y }])),
-    paths: drawn.map(({ path }) => path),
-    labels: drawn.map(({ label }) => label),
-    width,
-    height: back.size === 0 ? height : height + 28
+    boxes: new Map(placed.map(({ id, x, y }) => [id, { x, y }])),
+    paths: lines.map(({ curves }) => pathOf(curves)),
+    labels: placeLabels(lines, placed, size),
+    ...size
   }
 }
 
@@ -107,11 +116,12 @@ const layersOf = (boxes: ReadonlyArray<Box>, links: ReadonlyArray<Link>): Readon
 }
 
 /** A link as vertices in neighbouring layers. */
-const chainOf = ({ from, to }: Link, index: number, vertices: Map<string, Vertex>): ReadonlyArray<Vertex> => {
+const chainOf = ({ from, label, to }: Link, index: number, vertices: Map<string, Vertex>): ReadonlyArray<Vertex> => {
   const [first, last] = [vertices.get(from)!, vertices.get(to)!]
   const chain = [first]
   for (let layer = first.layer + 1; layer < last.layer; layer++) {
-    const bend: Vertex = { id: `${index} ${layer}`, width: 0, height: 4, layer, x: 0, y: 0 }
+    const { height, width } = chain.length === 1 && label !== undefined ? label : { width: 0, height: 4 }
+    const bend: Vertex = { id: `${index} ${layer}`, width, height, layer, x: 0, y: 0 }
     vertices.set(` ${bend.id}`, bend)
     chain.push(bend)
   }
@@ -157,7 +167,20 @@ const ordered = (
   return rows
 }
 
-const place = (rows: ReadonlyArray<ReadonlyArray<Vertex>>): { readonly width: number; readonly height: number } => {
+/** The room after each layer: that of the labels between it and the next. */
+const gapsOf = (chains: ReadonlyMap<Link, ReadonlyArray<Vertex>>): ReadonlyMap<number, number> => {
+  const gaps = new Map<number, number>()
+  for (const [{ label }, [first, ...others]] of chains) {
+    if (label === undefined || others.length > 1) continue
+    gaps.set(first!.layer, Math.max(gaps.get(first!.layer) ?? gapX, label.width + 44))
+  }
+  return gaps
+}
+
+const place = (
+  rows: ReadonlyArray<ReadonlyArray<Vertex>>,
+  gaps: ReadonlyMap<number, number>
+): { readonly width: number; readonly height: number } => {
   const heights = rows.map((row) => row.reduce((sum, { height }) => sum + height + gapY, -gapY))
   const tallest = Math.max(0, ...heights)
   let x = margin
@@ -169,46 +192,7 @@ const place = (rows: ReadonlyArray<ReadonlyArray<Vertex>>): { readonly width: nu
       vertex.y = y
       y += vertex.height + gapY
     }
-    x += width + gapX
+    x += width + (i === rows.length - 1 ? 0 : gaps.get(i) ?? gapX)
   })
-  return { width: x - gapX + margin, height: tallest + 2 * margin }
-}
-
-const round = (n: number): number => Math.round(n * 10) / 10
-const middle = ({ height, y }: Vertex): number => y + height / 2
-
-const curve = (chain: ReadonlyArray<Vertex>): string => {
-  let path = ""
-  for (let i = 1; i < chain.length; i++) {
-    const [a, b] = [chain[i - 1]!, chain[i]!]
-    const [fromX, fromY, toX, toY] = [a.x + a.width, middle(a), b.x, middle(b)].map(round) as [
-      number,
-      number,
-      number,
-      number
-    ]
-    const bend = round((fromX + toX) / 2)
-    path += `${i === 1 ? `M${fromX} ${fromY}` : ""}C${bend} ${fromY} ${bend} ${toY} ${toX} ${toY}`
-  }
-  return path
-}
-
-const labelOf = (chain: ReadonlyArray<Vertex>): { readonly x: number; readonly y: number } => {
-  const [a, b] = [chain[0]!, chain[1]!]
-  return { x: round((a.x + a.width + b.x) / 2), y: round((middle(a) + middle(b)) / 2 - 4) }
-}
-
-/** From below one box to below another, under all of them. */
-const loop = (from: Vertex, to: Vertex, height: number) => {
-  const [x1, x2] = from === to
-    ? [from.x + from.width * 0.7, from.x + from.width * 0.3]
-    : [from.x + from.width / 2, to.x + to.width / 2]
-  const [y1, y2] = [from.y + from.height, to.y + to.height]
-  const y = height + 8
-  const path = [
-    `M${round(x1)} ${round(y1)}`,
-    `C${round(x1)} ${y} ${round(x1)} ${y} ${round((x1 + x2) / 2)} ${y}`,
-    `C${round(x2)} ${y} ${round(x2)} ${y} ${round(x2)} ${round(y2)}`
-  ].join("")
-  return { path, label: { x: round((x1 + x2) / 2), y: y + 14 } }
+  return { width: x + margin, height: tallest + 2 * margin }
 }

@@ -1,7 +1,7 @@
 /**
  * The look of a timeline. Its hash is in the page's content security policy: a test says the right one.
  */
-export const styleHash = "sha256-CD6JLWORQ58KVGZ0VyOBXAmFys9EMe/XLT5++onkn54="
+export const styleHash = "sha256-PXingO4TRxmDt9L0N5qy3Xx36lNhXqgXhplE2hqxB60="
 
 export const style = `
 :root{color-scheme:light dark;--bg:#fff;--fg:#191c22;--dim:#59616e;--line:#dde1e7;--panel:#f5f6f8;--off:#f0f1f4;--focus:#0b57d0;
@@ -23,7 +23,7 @@ h1,h2,.summary,.name,td{overflow-wrap:anywhere}
 .box rect{fill:var(--panel);stroke:var(--dim)}.box.end rect{fill:none}.box.fanIn rect{stroke-width:2.5}
 .box text{fill:var(--fg);text-anchor:middle}.box.end text{fill:var(--dim)}
 .edge{fill:none;stroke:var(--dim);stroke-width:1.3}.edge.parallel{stroke-width:1.8}.edge.join,.edge.fallback,.edge.condition{stroke-dasharray:5 3}
-.tip{fill:var(--dim)}.on-edge{fill:var(--dim);font-size:11px;text-anchor:middle;paint-order:stroke;stroke:var(--bg);stroke-width:4px}
+.tip{fill:var(--dim)}.on-edge{fill:var(--dim);font-size:11px;text-anchor:middle}.under{fill:var(--bg)}
 .marks{font-weight:600}.marks .success{fill:var(--ok)}.marks .failure{fill:var(--bad)}.marks .rejected{fill:var(--shut)}
 .key{display:flex;flex-wrap:wrap;gap:4px 16px;align-items:center;margin:10px 0;padding:8px 12px;background:var(--panel);border-radius:6px;font-size:12.5px}
 .key span{display:inline-flex;align-items:center;gap:6px}.key .s,.key .c{position:relative;width:24px;height:13px;left:0;top:0;bottom:auto}.key .c{height:6px}
