@@ -55,20 +55,32 @@ const tiers: ReadonlyArray<ReadonlyArray<string>> = [
   [
     "internal/timelineCurve",
     "internal/timelineHtml",
+    "internal/timelineLaunches",
+    "internal/timelineRuns",
     "internal/timelineScript",
-    "internal/timelineStyle",
+    "internal/timelineSegment",
+    "internal/timelineStyle"
+  ],
+  [
+    "internal/timelineBranches",
+    "internal/timelineLabels",
+    "internal/timelineOrder",
+    "internal/timelineShape",
+    "internal/timelineTicks",
     "internal/timelineWords"
   ],
   [
     "internal/timelineCircuits",
-    "internal/timelineLabels",
-    "internal/timelineShape",
+    "internal/timelineInside",
+    "internal/timelineLayout",
+    "internal/timelineSeen",
     "internal/timelineSummary",
-    "internal/timelineTicks",
-    "internal/timelineTrack"
+    "internal/timelineView"
   ],
-  ["internal/timelineFlow", "internal/timelineLayout", "internal/timelinePage"],
-  ["internal/timelineGraph", "internal/timelineLanes"],
+  ["internal/timelineGraph", "internal/timelinePage", "internal/timelineTrack"],
+  ["internal/timelineSuspended"],
+  ["internal/timelineFlow", "internal/timelineMain"],
+  ["internal/timelineLanes"],
   ["internal/timelineModel"],
   ["Timeline"],
   ["index"],

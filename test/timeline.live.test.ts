@@ -10,6 +10,7 @@ import { join } from "node:path"
 import { pathToFileURL } from "node:url"
 import { type Browser, chromium, type Page } from "playwright-core"
 import { root } from "../scripts/root.ts"
+import { approvals, onRealClock, partsOf } from "./support/suspended.ts"
 
 const executablePath = "/usr/bin/chromium"
 const installed = existsSync(executablePath)
@@ -66,6 +67,27 @@ const manyFlows = (count: number) => {
   for (const name of names) flows = flows.addParallelEdge("plan", name, "join", config)
   return flows.setFinishPoint("join").compile()
 }
+
+/** A map of scoped names, with three ways out of its node. */
+const packages = StateGraph.make("packages", State)
+  .addNode("lock", nap(5))
+  .addNode("look", nap(5), { item: Schema.String })
+  .addNode("link", nap(2))
+  .addNode("read", nap(5))
+  .addFanInNode("report", nap(5))
+  .setEntryPoint("lock")
+  .addParallelMap("lock", "look", "report", {
+    items: () => ["@scope/a", "@scope/b", "plain", "https://host/p?q=[1]/x"],
+    key: (name) => name,
+    concurrency: 2
+  })
+  .addConditionalEdges("look", ({ run }) => run < 0 ? "linked" : run > 5 ? "absent" : "installed", {
+    linked: "link",
+    installed: "read",
+    absent: "report"
+  })
+  .setFinishPoint("report")
+  .compile()
 
 const eventsOf = <E>(
   graph: StateGraph.CompiledGraph<typeof State.Type, typeof State.Type, E, never>,
@@ -185,6 +207,8 @@ describe.skipIf(!installed)("the page of a timeline", () => {
   let five: Events
   let fifty: Events
   let thousand: Events
+  let scoped: Events
+  let waiting: Events
 
   beforeAll(async () => {
     mkdirSync(screenshots, { recursive: true })
@@ -195,6 +219,8 @@ describe.skipIf(!installed)("the page of a timeline", () => {
     five = await eventsOf(fiveServices(), 3)
     fifty = await eventsOf(manyFlows(50), 1)
     thousand = await eventsOf(manyFlows(1000), 1)
+    scoped = await eventsOf(packages, 1)
+    waiting = await Effect.runPromise(partsOf(approvals, [{ "approval/ok": true }], { ended: onRealClock }))
   }, 60_000)
 
   afterEach(() => Promise.all(browser.contexts().map((context) => context.close())))
@@ -385,15 +411,77 @@ describe.skipIf(!installed)("the page of a timeline", () => {
     assert.notStrictEqual(backgrounds[0], backgrounds[1])
   })
 
+  it("draws the flows of a map, under their whole names, each in a lane of its own", async () => {
+    const { misdeeds, page } = await open(Timeline.fromEvents(scoped, { diagram: packages.diagram }))
+    await checkAgainst(page, scoped)
+    const names = await page.locator(".lane .name").allInnerTexts()
+    assert.include(names, "look[https://host/p?q=[1]/x]")
+    assert.deepStrictEqual(await page.locator(".box .marks .success").allTextContents(), ["4 ✓run 1: 4 succeeded"])
+    const [, , , third, fourth] = await lanesOf(page, 1)
+    for (const lane of [third, fourth]) assert.strictEqual(lane?.segments[0]?.look, "queue", lane?.name)
+    assert.deepStrictEqual(misdeeds, [])
+  })
+
+  it("writes the labels of a graph beside each other and beside its boxes", async () => {
+    const { page } = await open(Timeline.fromEvents(scoped, { diagram: packages.diagram }))
+    const covered = await page.locator(".graph svg").evaluate((svg) => {
+      const areas = (selector: string) => [...svg.querySelectorAll(selector)].map((el) => el.getBoundingClientRect())
+      const labels = areas(".on-edge")
+      const others = [...labels, ...areas(".box > rect")]
+      const isApart = (a: DOMRect, b: DOMRect) =>
+        a.right <= b.left || b.right <= a.left || a.bottom <= b.top || b.bottom <= a.top
+      return { labels: labels.length, covered: labels.flatMap((a) => others.filter((b) => a !== b && !isApart(a, b))) }
+    })
+    assert.deepStrictEqual(covered, { labels: 4, covered: [] })
+  })
+
+  it("tells what waits for an answer, from when on, and where the run was resumed", async () => {
+    const { misdeeds, page } = await open(Timeline.fromEvents(waiting, { diagram: approvals.diagram }))
+    assert.strictEqual(await page.locator(".waits").innerText(), "? Run 1 waits for an answer to “signature”")
+    const [first] = waiting
+    const suspended = waiting.find(({ _tag }) => _tag === "GraphSuspended")!
+    const asked = waiting.find((event) => event._tag === "NodeInterrupted" && event.node === "approve")!
+    const lane = (await lanesOf(page, 1)).find(({ name }) => name === "approval")!
+    const ask = lane.segments.at(-1)!
+    assert.strictEqual(ask.look, "ask")
+    assert.approximately(ask.left, (asked.at - first!.at) / (suspended.at - first!.at) * lane.width, 1)
+    assert.approximately(ask.right, lane.width, 1)
+    await page.locator("#run-1 .s.ask").hover()
+    assert.match(await page.locator("#tip").innerText(), /^approval: waits for an answer to “ok”\nfrom/)
+    assert.strictEqual(await page.locator("#run-1 .s.failure").count(), 1, "the flow that failed and has a fallback")
+    assert.strictEqual(await page.locator("#run-1 .s.fallback").count(), 1)
+    await page.locator("#run-1 .k").first().hover()
+    assert.match(await page.locator("#tip").innerText(), /^saved: /)
+    assert.isTrue(await page.locator(".pause").isVisible())
+    assert.match(await page.locator("#run-1-2 .what").first().innerText(), /^\? waits for an answer to “signature”/)
+    assert.deepStrictEqual(misdeeds, [])
+  })
+
+  it("draws the attempts of a node inside of what it belongs to", async () => {
+    const { page } = await open(Timeline.fromEvents(waiting))
+    const own = waiting.filter((event) => "scope" in event && event.scope === "node" && "attempt" in event)
+    const [begun, failed] = ["AttemptStarted", "AttemptFailed"].map((tag) => own.find(({ _tag }) => _tag === tag)!.at)
+    const end = waiting.find(({ _tag }) => _tag === "GraphSuspended")!.at
+    const drawn = await page.locator("#run-1 .s .p.failure").evaluate((part) => {
+      const track = part.closest(".track")!.getBoundingClientRect()
+      const { left, right } = part.getBoundingClientRect()
+      return { left: (left - track.left) / track.width, right: (right - track.left) / track.width }
+    })
+    const share = (at: number) => (at - waiting[0]!.at) / (end - waiting[0]!.at)
+    assert.approximately(drawn.left, share(begun!), 0.005)
+    assert.approximately(drawn.right, Math.max(drawn.left, share(failed!)), 0.005)
+  })
+
   it("fits into its window", async () => {
-    for (const width of [1400, 700]) {
-      const { page } = await open(Timeline.fromEvents(fifty), { width })
+    for (const [width, events] of [[1400, fifty], [700, fifty], [700, waiting]] as const) {
+      const { page } = await open(Timeline.fromEvents(events), { width })
       assert.isAtMost(await page.evaluate(() => document.documentElement.scrollWidth), width)
     }
   })
 
   it("can be looked at", async () => {
-    for (const [name, events] of [["5", five], ["50", fifty], ["1000", thousand]] as const) {
+    const all = { 5: five, 50: fifty, 1000: thousand, packages: scoped, waiting }
+    for (const [name, events] of Object.entries(all)) {
       for (const dark of [false, true]) {
         const { page } = await open(Timeline.fromEvents(events), { dark })
         const path = join(screenshots, `timeline-${name}-${dark ? "dark" : "light"}.png`)

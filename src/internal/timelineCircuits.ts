@@ -3,7 +3,8 @@
  */
 import type { CircuitState } from "../CircuitBreaker.ts"
 import type { Any as Event } from "../GraphEvent.ts"
-import type { RunEvents } from "./timelineModel.ts"
+import type { Branches } from "./timelineBranches.ts"
+import type { RunEvents } from "./timelineRuns.ts"
 
 /** A time in one state, in milliseconds of the run. */
 export interface Band {
@@ -12,9 +13,16 @@ export interface Band {
   readonly to: number
 }
 
+/** The circuit of a flow, or of a node with a policy of its own. */
+export interface Circuit {
+  readonly key: string
+  readonly node: string | undefined
+  readonly bands: ReadonlyArray<Band>
+}
+
 export interface Circuits {
-  readonly keyOf: (graph: string, branch: string) => string
-  readonly bands: (key: string, run: RunEvents) => ReadonlyArray<Band>
+  /** What to show in a lane. Of several circuits: one that did not stay closed, before others that did. */
+  readonly of: (run: RunEvents, branch: string | undefined) => Circuit | undefined
 }
 
 /** What was seen of a circuit at one instant: its state until then, and from then on. */
@@ -24,17 +32,17 @@ interface Sighting {
   readonly after: CircuitState
 }
 
-export const circuitsOf = (runs: ReadonlyArray<RunEvents>): Circuits => {
-  const keys = new Map<string, string>()
-  for (const { events } of runs) {
-    for (const event of events) {
-      const key = keyIn(event)
-      if (key !== undefined && "branch" in event) keys.set(`${event.graph}\n${event.branch}`, key)
-    }
+export const circuitsOf = (runs: ReadonlyArray<RunEvents>, branchesOf: (graph: string) => Branches): Circuits => {
+  const keys = keysOf(runs)
+  const keyOf = (graph: string, branch: string): string => {
+    const { family, isMapped } = branchesOf(graph)(branch)
+    const own = keys.own.get(laneId(graph, branch))
+    if (own !== undefined || !isMapped) return own ?? `${graph}/${family}`
+    // The flows of a map share one circuit, unless they say otherwise.
+    return keys.mapped.has(`${graph}/${family}`) ? `${graph}/${family}` : `${graph}/${branch}`
   }
-  const keyOf = (graph: string, branch: string) => keys.get(`${graph}\n${branch}`) ?? `${graph}/${branch}`
   const sightings = new Map<string, Array<Sighting>>()
-  for (const { events } of runs) sight(events, keyOf, sightings)
+  for (const run of runs) sight(run, keyOf, sightings)
   for (const all of sightings.values()) all.sort((a, b) => a.at - b.at)
   const known = new Map<RunEvents, Map<string, ReadonlyArray<Band>>>(runs.map((run) => [run, new Map()]))
   const bands = (key: string, run: RunEvents): ReadonlyArray<Band> => {
@@ -43,7 +51,39 @@ export const circuitsOf = (runs: ReadonlyArray<RunEvents>): Circuits => {
     ofRun.set(key, own)
     return own
   }
-  return { keyOf, bands }
+  return {
+    of: (run, branch) => {
+      const { graph } = run
+      const own = branch === undefined ? [] : [[keyOf(graph, branch), undefined] as const]
+      const all = [...own, ...keys.nodes.get(laneId(graph, branch)) ?? []]
+        .map(([key, node]): Circuit => ({ key, node, bands: bands(key, run) }))
+        .filter(({ bands }) => bands.length > 0)
+      return all.find(({ bands }) => bands.some(({ state }) => state !== "CLOSED")) ?? all[0]
+    }
+  }
+}
+
+const laneId = (graph: string, branch: string | undefined): string => `${graph}\n${branch ?? ""}`
+
+/** The keys that events name: of flows and, by lane and with their node, of nodes. */
+const keysOf = (runs: ReadonlyArray<RunEvents>) => {
+  const own = new Map<string, string>()
+  const mapped = new Set<string>()
+  const nodes = new Map<string, Map<string, string>>()
+  for (const { events, graph } of runs) {
+    for (const event of events) {
+      if (event._tag !== "CircuitStateChanged" && event._tag !== "FlowRejected") continue
+      const key = keyIn(event)
+      if (key === undefined) continue
+      const id = laneId(graph, event.branch)
+      if (event.scope === "node") nodes.set(id, (nodes.get(id) ?? new Map()).set(key, event.node))
+      else {
+        own.set(id, key)
+        mapped.add(key)
+      }
+    }
+  }
+  return { own, mapped, nodes }
 }
 
 const keyIn = (event: Event): string | undefined => {
@@ -56,8 +96,8 @@ const keyIn = (event: Event): string | undefined => {
  * count only where nothing else in the run says more.
  */
 const sight = (
-  events: ReadonlyArray<Event>,
-  keyOf: Circuits["keyOf"],
+  { events, graph }: RunEvents,
+  keyOf: (graph: string, branch: string) => string,
   sightings: Map<string, Array<Sighting>>
 ): void => {
   const told = new Set<string>()
@@ -77,7 +117,7 @@ const sight = (
   }
   for (const event of events) {
     if (event._tag !== "FlowCompleted" || event.result.circuitState === undefined) continue
-    const key = keyOf(event.graph, event.branch)
+    const key = keyOf(graph, event.branch)
     const { circuitState: state } = event.result
     if (!told.has(key)) add(key, { at: event.at, before: state, after: state })
   }

@@ -3,16 +3,23 @@
  */
 import type { Any as Event } from "../GraphEvent.ts"
 import { duration } from "./timelineHtml.ts"
+import { readCall, readNode } from "./timelineInside.ts"
 import type { Row } from "./timelineModel.ts"
+import type { Outcome } from "./timelineSegment.ts"
+import { suspend } from "./timelineSuspended.ts"
 import { clockStep, type Track } from "./timelineTrack.ts"
+import { limitText, refusalText } from "./timelineWords.ts"
 
 /** When the flow was launched, if that is known: a flow can wait for its place. */
 type LaunchedAt = (branch: string, fanIn: string) => number | undefined
 
 export const readFlow = (track: Track, event: Event, at: number, launchedAt: LaunchedAt): void => {
+  if ("scope" in event && event.scope === "node") return readCall(track, event, at)
   switch (event._tag) {
     case "FlowStarted": {
-      begin(track, at)
+      track.attempts = 0
+      track.freeAt = undefined
+      track.startedAt = at
       track.fanIn = event.fanIn
       const from = launchedAt(event.branch, event.fanIn)
       if (from === undefined || at <= from + clockStep) return
@@ -20,45 +27,39 @@ export const readFlow = (track: Track, event: Event, at: number, launchedAt: Lau
       return
     }
     case "AttemptStarted":
-      if (event.scope === "node") return
       track.endWait(at)
       track.endStopping(at)
       track.fanIn = event.fanIn
       track.startedAt ??= at
       track.attempts = event.attempt
-      track.attempt = { number: event.attempt, from: at }
-      track.nodes = []
+      track.begin({ kind: "attempt", name: String(event.attempt), from: at })
       return
     case "NodeStarted":
-      if (track.attempt !== undefined) track.nodes.push({ name: event.node, from: at, notes: 0 })
-      return
-    case "NodeProgress":
-      for (const node of track.nodes) if (node.name === event.node && node.to === undefined) node.notes++
-      return
-    case "NodeCompleted":
-      return endNode(track, event.node, at, "completed")
-    case "NodeFailed":
-      return endNode(track, event.node, at, "failed")
-    case "NodeInterrupted":
-      return endNode(track, event.node, at, "was stopped")
-    case "AttemptSucceeded":
-      if (event.scope === "node") return
-      track.assumeAttempt(event.attempt)
-      return track.endAttempt(at, "success", "succeeded")
-    case "AttemptFailed":
-      if (event.scope === "node") {
-        return void track.nodeNotes.push(`its node failed in its own attempt ${event.attempt}: ${event.error}`)
+      if (track.isUnseen) track.assumeAttempt(event.attempt ?? 1)
+      // What runs after the last attempt stands in for it.
+      if (track.open === undefined) {
+        track.endWait(at)
+        track.endStopping(at)
+        track.begin({ kind: "fallback", name: event.node, from: at })
       }
+      return readNode(track, event, at)
+    case "NodeProgress":
+    case "NodeCompleted":
+    case "NodeFailed":
+    case "NodeInterrupted":
+      return readNode(track, event, at)
+    case "AttemptSucceeded":
       track.assumeAttempt(event.attempt)
-      return track.endAttempt(at, "failure", "failed", event.error)
+      return track.close(at, "success", "succeeded")
+    case "AttemptFailed":
+      track.assumeAttempt(event.attempt)
+      return track.close(at, "failure", "failed", event.error)
     case "AttemptInterrupted":
-      if (event.scope === "node") return
       track.assumeAttempt(event.attempt)
-      return track.endAttempt(at, "interrupted", "was interrupted")
+      return track.close(at, "interrupted", "was interrupted")
     case "FlowTimedOut":
       return timedOut(track, event, at)
     case "RetryScheduled":
-      if (event.scope === "node") return
       track.endStopping(at)
       track.wait = {
         from: at,
@@ -69,29 +70,17 @@ export const readFlow = (track: Track, event: Event, at: number, launchedAt: Lau
       return
     case "FlowRejected":
       return rejected(track, event, at)
+    case "FlowSuspended":
+      return suspended(track, event, at)
     case "FlowCompleted":
       return complete(track, event, at)
   }
 }
 
-const begin = (track: Track, at: number): void => {
-  track.attempts = 0
-  track.freeAt = undefined
-  track.startedAt = at
-}
-
-const endNode = (track: Track, name: string, at: number, how: string): void => {
-  const node = track.nodes.filter((open) => open.name === name && open.to === undefined).at(-1)
-  if (node !== undefined) Object.assign(node, { to: at, how })
-}
-
 const timedOut = (track: Track, event: Extract<Event, { _tag: "FlowTimedOut" }>, at: number): void => {
-  const limit = event.timeoutKind === "total"
-    ? `the limit of ${duration(event.timeoutMs)} for all attempts was reached`
-    : `the limit of ${duration(event.timeoutMs)} for one attempt was reached`
-  if (event.scope === "node") return void track.nodeNotes.push(`its node: ${limit}`)
+  const limit = limitText(event)
   if (event.timeoutKind === "attempt") track.assumeAttempt(event.attempt)
-  if (track.attempt !== undefined) track.endAttempt(at, "timeout", "timed out", limit)
+  if (track.open !== undefined) track.close(at, "timeout", "timed out", limit)
   else {
     track.endWait(at)
     track.push({ kind: "limit", outcome: "timeout", from: at, to: at, label: "", details: [`gave up: ${limit}`] })
@@ -99,60 +88,84 @@ const timedOut = (track: Track, event: Extract<Event, { _tag: "FlowTimedOut" }>,
 }
 
 const rejected = (track: Track, event: Extract<Event, { _tag: "FlowRejected" }>, at: number): void => {
-  const { circuit, limit } = event
-  const refusal = circuit === undefined
-    ? `limit ${limit?.key} has all ${limit?.permits} permits in use`
-    : `circuit ${circuit.key} is ${circuit.state}`
-  if (event.scope === "node") return void track.nodeNotes.push(`its node ${event.node} was refused: ${refusal}`)
+  const { circuit } = event
   track.endWait(at)
   track.fanIn = event.fanIn
   const again = circuit === undefined ? [] : [`may be asked again in ${duration(circuit.retryAfterMs)}`]
   const label = circuit === undefined ? "not asked, limit reached" : `not asked, circuit ${circuit.state}`
-  track.push({ kind: "rejected", from: at, to: at, label, details: [`refused: ${refusal}`, ...again] })
+  track.push({ kind: "rejected", from: at, to: at, label, details: [`refused: ${refusalText(event)}`, ...again] })
+}
+
+const suspended = (track: Track, { fanIn, pending }: Extract<Event, { _tag: "FlowSuspended" }>, at: number): void => {
+  track.endWait(at)
+  track.fanIn = fanIn
+  const note = suspend(track, pending, at)
+  const startMs = track.startedAt ?? 0
+  const ended = { outcome: "suspended", startMs, endMs: at, timingMs: at - startMs, note } as const
+  track.rows.push({ ...blank, branch: track.branch!, attempts: track.attempts, ...ended })
+  track.startedAt = undefined
+}
+
+const blank = { abandoned: false, usedFallback: false, circuit: undefined, refusedBy: undefined }
+
+/** How a fallback ended is told by the flow's result. */
+const endings: Record<Row["outcome"], readonly [Outcome, string]> = {
+  success: ["success", "succeeded"],
+  failure: ["failure", "failed"],
+  rejected: ["failure", "failed"],
+  timeout: ["timeout", "timed out"],
+  interrupted: ["interrupted", "was interrupted"],
+  suspended: ["interrupted", "was interrupted"],
+  open: ["open", "has no end in these events"]
 }
 
 const complete = (track: Track, { fanIn, result }: Extract<Event, { _tag: "FlowCompleted" }>, at: number): void => {
+  const outcome = result._tag.toLowerCase() as Row["outcome"]
+  const usedFallback = result.usedFallback === true
   track.endWait(at)
-  track.endAttempt(at, "open", "has no end in these events")
+  const before = track.segments.at(-1)
+  if (track.open?.kind === "fallback") track.close(at, ...endings[outcome])
+  else if (usedFallback && result.success && track.open === undefined && before?.outcome !== "success") {
+    track.endStopping(at)
+    const details = ["its fallback took the place of what had failed"]
+    track.push({ kind: "fallback", outcome: "success", from: at, to: at, label: "fallback", details })
+  }
+  track.close(at, "open", "has no end in these events")
   track.endStopping(at)
   track.fanIn = fanIn
   if (result.abandoned) {
     const details = ["did not stop, and was left alone", "nobody waits for it; when it ends is not known"]
     track.push({ kind: "abandoned", from: at, to: Infinity, label: "left alone", details })
   }
-  const row: Row = {
-    branch: result.branch,
-    outcome: result._tag.toLowerCase() as Row["outcome"],
+  track.rows.push({
+    branch: track.branch!,
+    outcome,
     abandoned: result.abandoned,
+    usedFallback,
+    refusedBy: result._tag !== "Rejected"
+      ? undefined
+      : result.errorType === "LimitExceededError"
+      ? "limit"
+      : "circuit",
     attempts: result.attempts,
     startMs: track.startedAt ?? Math.max(0, at - result.timingMs),
     endMs: at,
     timingMs: result.timingMs,
     circuit: result.circuitState,
     note: result._tag === "Success" ? "" : result.error
-  }
-  track.rows.push(row)
+  })
   track.startedAt = undefined
 }
 
 /** What is still open when the events end, and what was left alone, reaches to the end of the run. */
 export const endFlow = (track: Track, end: number): void => {
   track.endWait(end)
-  track.endAttempt(end, "open", "was running when the events end,")
-  if (track.startedAt !== undefined) {
-    track.rows.push({
-      branch: track.branch!,
-      outcome: "open",
-      abandoned: false,
-      attempts: track.attempts,
-      startMs: track.startedAt,
-      endMs: end,
-      timingMs: end - track.startedAt,
-      circuit: undefined,
-      note: "still running when the events end"
-    })
+  track.close(end, "open", "was running when the events end,")
+  const { startedAt: startMs } = track
+  if (startMs !== undefined) {
+    const note = "still running when the events end"
+    const ended = { outcome: "open", startMs, endMs: end, timingMs: end - startMs, note } as const
+    track.rows.push({ ...blank, branch: track.branch!, attempts: track.attempts, ...ended })
   }
-  for (const [i, segment] of track.segments.entries()) {
-    if (segment.to === Infinity) track.segments[i] = { ...segment, to: Math.max(end, segment.from) }
-  }
+  track.endAll(end)
 }

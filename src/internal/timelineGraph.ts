@@ -7,7 +7,7 @@ import { type Html, html, shorten } from "./timelineHtml.ts"
 import { type Box, layout, type Link } from "./timelineLayout.ts"
 import type { Row, Run } from "./timelineModel.ts"
 import type { FlowKey, Shape, ShapeEdge, ShapeNode } from "./timelineShape.ts"
-import { glyphs, words } from "./timelineWords.ts"
+import { glyphs, told, words } from "./timelineWords.ts"
 
 /** So many runs are shown at a node, the last ones. */
 const shownRuns = 6
@@ -25,7 +25,14 @@ interface Mark {
   readonly title: string
 }
 
-export const drawGraph = (shape: Shape, runs: ReadonlyArray<Run>, name: string, id: number): Html => {
+/** `caption`: what it is of, where that is not plain. */
+export const drawGraph = (
+  shape: Shape,
+  runs: ReadonlyArray<Run>,
+  name: string,
+  id: number,
+  caption: string | undefined
+): Html => {
   const results = resultsOf(runs)
   const drawn = shape.nodes.map((node): Drawn => {
     const text = shorten(node.label, 24)
@@ -37,7 +44,8 @@ export const drawGraph = (shape: Shape, runs: ReadonlyArray<Run>, name: string, 
   const edges = shape.edges.map((edge, i) => drawEdge(edge, paths[i]!, `arrow-${id}`))
   const texts = shape.edges.flatMap((edge, i) => drawLabel(edge, labels[i]))
   const nodes = drawn.map((node) => drawNode(node, boxes.get(node.id)!))
-  return html`<div class="graph" tabindex="0" role="group" aria-label="Graph ${name}"><svg viewBox="0 0 ${width} ${height}" width="${
+  const head = caption === undefined ? undefined : html`<p class="caption">${caption}</p>`
+  return html`${head}<div class="graph" tabindex="0" role="group" aria-label="Graph ${name}"><svg viewBox="0 0 ${width} ${height}" width="${
     Math.round(width)
   }" height="${Math.round(height)}" role="img" aria-label="${
     described(shape)
@@ -105,50 +113,57 @@ const described = ({ edges, nodes }: Shape): string => {
   return shorten(shown.join(", "), 2000)
 }
 
-type Results = ReadonlyMap<string, ReadonlyMap<number, ReadonlyArray<Row>>>
+/** How the flows of one name ended in one run: that of the last part in which each was at work. */
+type Ended = ReadonlyMap<string, Row>
+type Results = ReadonlyMap<string, ReadonlyMap<number, Ended>>
 
 const resultKey = (fanIn: string | undefined, name: string): string => `${fanIn}\n${name}`
 
-/** Results by flow and by run; the flows of one name in several lines count together. */
+/** Results by flow and by run; the flows of one name in several lines, or of several items, count together. */
 const resultsOf = (runs: ReadonlyArray<Run>): Results => {
-  const results = new Map<string, Map<number, Array<Row>>>()
+  const results = new Map<string, Map<number, Map<string, Row>>>()
   for (const { lanes, number } of runs) {
-    for (const { branch, fanIn, row } of lanes) {
-      if (branch === undefined || row === undefined) continue
-      const key = resultKey(fanIn, branch.slice(branch.lastIndexOf("/") + 1))
-      const ofKey = results.get(key) ?? new Map<number, Array<Row>>()
+    for (const { fanIn, place, row } of lanes) {
+      if (place === undefined || row === undefined) continue
+      const key = resultKey(fanIn, place.name)
+      const ofKey = results.get(key) ?? new Map<number, Map<string, Row>>()
       results.set(key, ofKey)
-      ofKey.set(number, [...ofKey.get(number) ?? [], row])
+      ofKey.set(number, (ofKey.get(number) ?? new Map<string, Row>()).set(row.branch, row))
     }
   }
   return results
 }
 
-const rowsOf = (flows: ReadonlyArray<FlowKey>, run: Run, results: Results): ReadonlyArray<Row> =>
-  flows.flatMap(({ fanIn, name }) => results.get(resultKey(fanIn, name))?.get(run.number) ?? [])
+const rowsOf = (flows: ReadonlyArray<FlowKey>, run: number, results: Results): ReadonlyArray<Row> =>
+  flows.flatMap(({ fanIn, name }) => [...results.get(resultKey(fanIn, name))?.get(run)?.values() ?? []])
 
 const marksOf = (node: ShapeNode, runs: ReadonlyArray<Run>, results: Results): ReadonlyArray<Mark> => {
-  if (node.kind === "group") {
-    const last = runs.at(-1)
+  const numbers = [...new Set(runs.map(({ number }) => number))]
+  const perRun = numbers.map((run) => ({ run, rows: rowsOf(node.flows, run, results) }))
+    .filter(({ rows }) => rows.length > 0)
+  const isMany = node.kind === "group" || node.flows.some(({ isMapped }) => isMapped) ||
+    perRun.some(({ rows }) => rows.length > 4)
+  if (isMany) {
+    const last = perRun.at(-1)
     if (last === undefined) return []
-    const label: Mark = { outcome: "open", text: `run ${last.number}:`, title: "the last run" }
-    return [...runs.length > 1 ? [label] : [], ...counted(rowsOf(node.flows, last, results), last)]
+    const label: Mark = { outcome: "open", text: `run ${last.run}:`, title: "the last run" }
+    return [...numbers.length > 1 ? [label] : [], ...counted(last.rows, last.run)]
   }
-  return runs.slice(-shownRuns).flatMap((run) =>
-    rowsOf(node.flows, run, results).slice(0, 4).map((row) => ({
+  return perRun.slice(-shownRuns).flatMap(({ rows, run }) =>
+    rows.map((row) => ({
       outcome: row.outcome,
       text: glyphs[row.outcome],
-      title: `run ${run.number}: ${row.branch} ${words[row.outcome]}`
+      title: `run ${run}: ${row.branch} ${told(row)}`
     }))
   )
 }
 
-const counted = (rows: ReadonlyArray<Row>, run: Run): ReadonlyArray<Mark> => {
+const counted = (rows: ReadonlyArray<Row>, run: number): ReadonlyArray<Mark> => {
   const counts = new Map<Row["outcome"], number>()
   for (const { outcome } of rows) counts.set(outcome, (counts.get(outcome) ?? 0) + 1)
   return [...counts].sort((a, b) => b[1] - a[1]).map(([outcome, n]) => ({
     outcome,
     text: `${n} ${glyphs[outcome]}`,
-    title: `run ${run.number}: ${n} ${words[outcome]}`
+    title: `run ${run}: ${n} ${words[outcome]}`
   }))
 }

@@ -70,3 +70,6 @@ export const list = (names: ReadonlyArray<string>, limit = 4): string => {
   const parts = rest > 0 ? [...shown, `${rest} more`] : shown
   return parts.length < 2 ? parts.join("") : `${parts.slice(0, -1).join(", ")} and ${parts.at(-1)}`
 }
+
+/** A share of a whole, from 0 to 100. */
+export const percent = (part: number, whole: number): number => whole <= 0 ? 0 : Math.round(part / whole * 1e6) / 1e4

@@ -2,13 +2,13 @@
  * The page of a timeline: one document that needs nothing else.
  */
 import * as DateTime from "effect/DateTime"
-import { count, duration, Html, html, shorten } from "./timelineHtml.ts"
-import type { CircuitLane, Model, Row, Run } from "./timelineModel.ts"
+import { count, duration, Html, html, percent } from "./timelineHtml.ts"
+import type { Model, Row, Run } from "./timelineModel.ts"
 import { script, scriptHash } from "./timelineScript.ts"
 import { style, styleHash } from "./timelineStyle.ts"
 import { stepOf, ticks } from "./timelineTicks.ts"
-import type { Segment } from "./timelineTrack.ts"
-import { glyphs, legend, lookOf, runWords, words } from "./timelineWords.ts"
+import { type Around, drawLane, drawTable } from "./timelineView.ts"
+import { capital, glyphs, legend, lookOf, nameOf, runWords, waitText, words } from "./timelineWords.ts"
 
 export interface Page {
   readonly title: string
@@ -45,6 +45,7 @@ export const renderPage = ({ graphs, model, title }: Page): string => {
 <header>
 <h1><bdi>${title}</bdi></h1>
 <p class="sub">${subtitle(runs)}</p>
+${waits(runs)}
 ${runs.length > 1 ? overview(model) : undefined}
 </header>
 <main>
@@ -64,8 +65,20 @@ const subtitle = (runs: ReadonlyArray<Run>): string => {
   const first = runs[0]
   if (first === undefined) return "There are no events."
   const graphs = [...new Set(runs.map(({ graph }) => graph))].join(", ")
-  return `${count(runs.length, "run")} of ${graphs}, from ${dateOf(first.startAt)}`
+  return `${count(runs.filter(({ part }) => part === 1).length, "run")} of ${graphs}, from ${dateOf(first.startAt)}`
 }
+
+/** Runs that wait for somebody still, before anything else. */
+const waits = (runs: ReadonlyArray<Run>): ReadonlyArray<Html> => {
+  const open = runs.filter(({ isContinued, outcome }) => outcome === "suspended" && !isContinued)
+  const shown = open.slice(-shownWaits).map(({ number, pending }) =>
+    html`<p class="waits"><b>${glyphs.suspended}</b> Run ${number} waits ${waitText(pending)}</p>`
+  )
+  const rest = open.length - shown.length
+  return rest === 0 ? shown : [html`<p class="waits">${count(rest, "other run")} wait for somebody, too</p>`, ...shown]
+}
+
+const shownWaits = 3
 
 const dateOf = (at: number): string => {
   const date = DateTime.make(at)
@@ -74,19 +87,27 @@ const dateOf = (at: number): string => {
 
 const overview = ({ runs, spanMs }: Model): Html =>
   html`<ol class="runs" aria-label="Runs">${
-    runs.map(({ durationMs, number, outcome }) =>
-      html`<li><a href="#run-${number}">Run ${number}</a><i style="--w:${percent(durationMs, spanMs)}"></i><span>${
-        duration(durationMs)
-      }${outcome === "success" ? "" : `, ${runWords[outcome]}`}</span></li>`
+    runs.map((run) =>
+      html`<li><a href="#${idOf(run)}">${capital(nameOf(run))}</a><i style="--w:${
+        percent(run.durationMs, spanMs)
+      }"></i><span>${duration(run.durationMs)}${endOfRun(run)}</span></li>`
     )
   }</ol>`
+
+const endOfRun = ({ isContinued, outcome, pausedMs }: Run): string => {
+  const resumed = pausedMs === undefined ? "" : `, resumed after ${duration(pausedMs)}`
+  if (outcome === "success") return resumed
+  return `${resumed}, ${outcome === "suspended" && isContinued ? "suspended" : runWords[outcome]}`
+}
+
+const idOf = ({ number, part }: Run): string => part === 1 ? `run-${number}` : `run-${number}-${part}`
 
 /** What the signs in the drawing mean. */
 const signs = (runs: ReadonlyArray<Run>): Html => {
   const used = new Set(runs.flatMap(({ rows }) => rows.map(({ outcome }) => outcome)))
   const all = (Object.keys(glyphs) as ReadonlyArray<Row["outcome"]>).filter((outcome) => used.has(outcome))
   return html`<p class="signs">${all.map((outcome) => `${glyphs[outcome]} ${words[outcome]}`).join(", ")}${
-    runs.length > 1 ? "; from the first run to the last" : ""
+    runs.some(({ number }) => number > 1) ? "; from the first run to the last" : ""
   }</p>`
 }
 
@@ -95,10 +116,15 @@ const key = ({ runs }: Model): Html => {
   const states = new Set(
     runs.flatMap(({ lanes }) => lanes.flatMap(({ circuit }) => circuit?.bands.map(({ state }) => state) ?? []))
   )
-  const longest = Math.max(...runs.map(({ lanes }) => lanes.length))
+  const longest = runs.reduce((most, { lanes }) => Math.max(most, lanes.length), 0)
+  const hasParts = runs.some(({ lanes }) =>
+    lanes.some(({ segments }) => segments.some(({ parts }) => parts.length > 0))
+  )
   return html`<div class="key" role="group" aria-label="Key">${
     legend.filter(([look]) => used.has(look)).map(([look, text]) => html`<span><i class="s ${look}"></i>${text}</span>`)
-  }${[...states].map((state) => html`<span><i class="c ${state}"></i>circuit ${state}</span>`)}${
+  }${hasParts ? partsKey : undefined}${
+    [...states].map((state) => html`<span><i class="c ${state}"></i>circuit ${state}</span>`)
+  }${runs.some(({ saves }) => saves.length > 0) ? savesKey : undefined}${
     runs.length < 2
       ? undefined
       : html`<fieldset><label><input type="radio" name="scale" checked>one scale for all runs</label><label><input type="radio" name="scale" id="fill">each run fills the width</label></fieldset>`
@@ -109,26 +135,33 @@ const key = ({ runs }: Model): Html => {
   }</div>`
 }
 
-/** How close the lanes are: the more there are, the closer. */
-type Size = "" | "tight" | "dense"
+const partsKey =
+  html`<span><i class="s node"><u class="p failure" style="--m:10;--n:30"></u><u class="p success" style="--m:55;--n:35"></u></i>attempts of a node of its own</span>`
+
+const savesKey = html`<span><i class="k"></i>saved</span>`
 
 const section = (run: Run, { spanMs }: Model): Html => {
-  const { durationMs, graph, lanes, number, runId, startAt, summary } = run
+  const { durationMs, graph, lanes, pausedMs, runId, startAt, summary } = run
   const span = Math.max(spanMs, 1)
   const own = Math.max(durationMs, 1)
-  const size: Size = lanes.length > 80 ? "dense" : lanes.length > 16 ? "tight" : ""
+  const size = lanes.length > 80 ? "dense" : lanes.length > 16 ? "tight" : ""
   const first = lanes.findIndex(({ segments }) => segments.length > 0)
   const numbers = `--k:${round(own / span)};--tick:${percent(stepOf(span), span)};--own-tick:${
     percent(stepOf(own), own)
   }`
-  return html`<section class="run ${size}" id="run-${number}" aria-labelledby="head-${number}" style="${numbers}">
-<div class="head"><h2 id="head-${number}">Run ${number}</h2><span class="dim"><bdi>${graph}</bdi>, run id <bdi>${runId}</bdi>, from ${
-    dateOf(startAt)
-  }</span></div>
+  const id = idOf(run)
+  const around: Around = { run, own, size }
+  const paused = pausedMs === undefined
+    ? undefined
+    : html`<p class="pause"><span>stood still for ${duration(pausedMs)}, then was resumed</span></p>`
+  return html`${paused}<section class="run ${size}" id="${id}" aria-labelledby="head-${id}" style="${numbers}">
+<div class="head"><h2 id="head-${id}">${
+    capital(nameOf(run))
+  }</h2><span class="dim"><bdi>${graph}</bdi>, run id <bdi>${runId}</bdi>, from ${dateOf(startAt)}</span></div>
 <p class="summary">${summary}</p>
 <div class="chart"><div class="axis" aria-hidden="true">${axis(span, "shared")}${axis(own, "own")}</div>
-<ol class="lanes">${lanes.map((lane, i) => drawLane(lane, run, own, i === first, size))}</ol></div>
-${run.rows.length === 0 ? undefined : table(run)}
+<ol class="lanes">${lanes.map((lane, i) => drawLane(lane, around, i === first))}</ol></div>
+${run.rows.length === 0 ? undefined : drawTable(run)}
 </section>
 `
 }
@@ -136,99 +169,4 @@ ${run.rows.length === 0 ? undefined : table(run)}
 const axis = (span: number, name: string): ReadonlyArray<Html> =>
   ticks(span).map(({ at, text }) => html`<span class="${name}" style="--x:${percent(at, span)}">${text}</span>`)
 
-const drawLane = (lane: CircuitLane, run: Run, own: number, first: boolean, size: Size): Html => {
-  const { branch, circuit, depth, row, segments } = lane
-  const name = branch ?? "main line"
-  const outcome = branch === undefined ? "main" : row?.outcome ?? "open"
-  return html`<li class="lane ${outcome}${
-    depth === 0 ? "" : ` d${Math.min(depth, 3)}`
-  }"><div class="who"><bdi class="name" title="${name}">${
-    branch === undefined ? name : branch.split("/").slice(depth).join("/")
-  }</bdi><span class="what">${
-    branch === undefined ? mainEnd(run) : flowEnd(row, size)
-  }</span></div><div class="track">${
-    segments.map((segment, i) => drawSegment(segment, name, own, first && i === 0, size))
-  }${
-    shownBands(circuit, size).map(({ from, state, to }) =>
-      html`<i class="c ${state}" style="${place(from, to, own)}" title="${`circuit ${circuit?.key} is ${state}\nfrom ${
-        duration(from)
-      } to ${duration(to)} of this run`}"></i>`
-    )
-  }</div></li>`
-}
-
-/** Among very many lanes, a circuit that never opened is left out. */
-const shownBands = (circuit: CircuitLane["circuit"], size: Size) => {
-  const bands = circuit?.bands ?? []
-  return size === "dense" && bands.every(({ state }) => state === "CLOSED") ? [] : bands
-}
-
-const mainEnd = ({ durationMs, outcome }: Run): Html => html`${runWords[outcome]}, ${duration(durationMs)}`
-
-const flowEnd = (row: Row | undefined, size: Size): Html => {
-  if (row === undefined) return html`no end in these events`
-  const { abandoned, attempts, circuit, outcome, timingMs } = row
-  const sign = html`<b class="${outcome}">${glyphs[outcome]}</b>`
-  const word = outcome === "rejected" ? "refused" : words[outcome]
-  const time = attempts === 0 ? "" : duration(timingMs)
-  if (size !== "") {
-    const tries = attempts > 1 ? `${attempts}×` : ""
-    return html`${sign} ${[size === "dense" ? "" : word, tries, time].filter((part) => part !== "").join(" ")}`
-  }
-  const tries = attempts === 0 ? "not asked" : attempts === 1 ? "" : count(attempts, "attempt")
-  const state = circuit === undefined || circuit === "CLOSED" ? "" : `circuit ${circuit}`
-  return html`${sign} ${
-    [word, tries, time, abandoned ? "left alone" : "", state].filter((part) => part !== "").join(", ")
-  }`
-}
-
-const drawSegment = (segment: Segment, lane: string, own: number, first: boolean, size: Size): Html => {
-  const { details, from, marks, to } = segment
-  const when = to > from ? `from ${duration(from)} to ${duration(to)} of this run` : `at ${duration(from)} of this run`
-  const [head, ...rest] = details
-  const title = shorten([`${lane}: ${head}`, ...rest, when].join("\n"), 1500)
-  const inside = size === "dense" ?
-    undefined :
-    html`${labelOf(segment, from / own)}${
-      marks.map((at) => html`<u style="--m:${percent(at - from, to - from)}"></u>`)
-    }`
-  return html`<i class="s ${lookOf(segment)}" style="${place(from, to, own)}" role="img" tabindex="${
-    first ? 0 : -1
-  }" title="${title}">${inside}</i>`
-}
-
-const labelOf = ({ from, kind, label, outcome, to }: Segment, at: number): Html => {
-  const time = html`<span>${duration(to - from)}</span>`
-  switch (kind) {
-    case "attempt":
-      return html`<b>${label} ${outcome === undefined ? "" : glyphs[outcome]}</b>${time}`
-    case "rejected":
-      return html`<b>${glyphs.rejected}</b>${at < 0.6 ? html`<span>${label}</span>` : undefined}`
-    case "limit":
-      return html`<b>${glyphs.timeout}</b>`
-    default:
-      return html`<span>${label}</span>${time}`
-  }
-}
-
-const place = (from: number, to: number, own: number): string =>
-  `--a:${percent(from, own)};--w:${percent(to - from, own)}`
-
 const round = (n: number): number => Math.round(n * 1e5) / 1e5
-
-const percent = (part: number, whole: number): number => whole <= 0 ? 0 : Math.round(part / whole * 1e6) / 1e4
-
-const table = ({ rows }: Run): Html =>
-  html`<details${rows.length <= 100 ? new Html(" open") : undefined}><summary>Results of ${
-    count(rows.length, "flow")
-  }</summary><div class="scroll" tabindex="0" role="group" aria-label="Results"><table><thead><tr><th scope="col">Flow</th><th scope="col">Outcome</th><th scope="col" class="n">Attempts</th><th scope="col" class="n">Start</th><th scope="col" class="n">Time</th><th scope="col">Circuit</th><th scope="col">What happened</th></tr></thead><tbody>${
-    rows.map(({ abandoned, attempts, branch, circuit, note, outcome, startMs, timingMs }) =>
-      html`<tr class="${outcome}"><td><bdi>${branch}</bdi></td><td class="t ${outcome}"><span class="g">${
-        glyphs[outcome]
-      }</span> ${words[outcome]}${abandoned ? ", left alone" : ""}</td><td class="n">${attempts}</td><td class="n">${
-        duration(startMs)
-      }</td><td class="n">${attempts === 0 ? "" : duration(timingMs)}</td><td class="t">${circuit}</td><td class="e">${
-        shorten(note)
-      }</td></tr>`
-    )
-  }</tbody></table></div></details>`

@@ -2,7 +2,7 @@
  * The script of a timeline: details under the pointer, and the keyboard. Without it, titles tell the same.
  * Its hash is in the page's content security policy: a test says the right one.
  */
-export const scriptHash = "sha256-9ubvI7NwkWeR917ZtdTcbgfc8LyxdHciQvvKhKggAhk="
+export const scriptHash = "sha256-xLgmYI5CSkpBpRVGt1+/SW6XptKVmXN6C8E4oqag8Nc="
 
 export const script = `
 "use strict";
@@ -39,12 +39,12 @@ export const script = `
   const target = (event, what) => event.target instanceof Element ? event.target.closest(what) : null;
   document.addEventListener("pointerover", (event) => {
     if (pinned) return;
-    const el = target(event, ".lanes .s,.lanes .c");
+    const el = target(event, ".lanes .s,.lanes .c,.lanes .k");
     if (el) show(el);
     else hide();
   });
   document.addEventListener("click", (event) => {
-    const el = target(event, ".lanes .s,.lanes .c");
+    const el = target(event, ".lanes .s,.lanes .c,.lanes .k");
     if (!el) return tip.contains(event.target) ? undefined : hide();
     pinned = true;
     show(el);

@@ -3,27 +3,37 @@
  */
 import { count, duration, list, shorten } from "./timelineHtml.ts"
 import type { Row, Run } from "./timelineModel.ts"
+import { capital, nameOf, waitText } from "./timelineWords.ts"
 
 type Told = Omit<Run, "summary">
 
 export const summarize = (run: Told, previous: Run | undefined): string => {
-  const facts = [...troubles(run.rows), ...opened(run), ...goodNews(run.rows), ...slowest(run)]
-  const first = `${opening(run)}${facts.length === 0 ? "" : `: ${facts.join("; ")}`}.`
+  const rows = run.outcome === "suspended" ? run.rows.filter(({ outcome }) => outcome !== "suspended") : run.rows
+  const facts = [...troubles(rows), ...opened(run), ...goodNews(run.rows), ...slowest(run)]
+  const between = run.outcome === "suspended" ? "; " : ": "
+  const first = `${opening(run)}${facts.length === 0 ? "" : `${between}${facts.join("; ")}`}.`
   const second = compared(run, previous)
   return second === undefined ? first : `${first} ${second}`
 }
 
-const opening = ({ durationMs, error, number, outcome }: Told): string => {
+const opening = (run: Told): string => {
+  const { checkpointId, durationMs, error, isContinued, outcome, pausedMs, pending } = run
+  const name = capital(nameOf(run)) + (pausedMs === undefined ? "" : ` (resumed after ${duration(pausedMs)})`)
   const time = duration(durationMs)
   switch (outcome) {
     case "success":
-      return `Run ${number} took ${time}`
+      return `${name} took ${time}`
     case "failure":
-      return `Run ${number} failed after ${time} with “${shorten(error ?? "", 160)}”`
+      return `${name} failed after ${time} with “${shorten(error ?? "", 160)}”`
     case "interrupted":
-      return `Run ${number} was interrupted after ${time}`
+      return `${name} was interrupted after ${time}`
+    case "suspended": {
+      if (isContinued) return `${name} was suspended after ${time}, and waited ${waitText(pending)}`
+      const unsaved = checkpointId !== undefined ? "" : ", and was not saved, so that it cannot be resumed"
+      return `${name} waits ${waitText(pending)}: it was suspended after ${time}${unsaved}`
+    }
     case "open":
-      return `Run ${number} had not ended after ${time}, when its events end`
+      return `${name} had not ended after ${time}, when its events end`
   }
 }
 
@@ -54,7 +64,7 @@ const tried = ({ attempts, timingMs }: Row): string => `${count(attempts, "attem
 
 const troubles = (rows: ReadonlyArray<Row>): ReadonlyArray<string> => {
   const ended = (outcome: Row["outcome"]) => rows.filter((row) => row.outcome === outcome)
-  const refused = ended("rejected")
+  const refused = ended("rejected").filter(({ refusedBy }) => refusedBy !== "limit")
   const notAsked = refused.filter(({ attempts }) => attempts === 0)
   const states = [...new Set(notAsked.flatMap(({ circuit }) => circuit === undefined ? [] : [circuit]))].join(" or ")
   return [
@@ -69,6 +79,11 @@ const troubles = (rows: ReadonlyArray<Row>): ReadonlyArray<string> => {
       "were not asked again, because their circuits opened",
       tried
     ),
+    ...fate(
+      ended("rejected").filter(({ refusedBy }) => refusedBy === "limit"),
+      "was refused, because its limit was reached",
+      "were refused, because their limits were reached"
+    ),
     ...fate(ended("timeout"), "reached its time limit", "reached their time limits", tried),
     ...fate(
       ended("failure"),
@@ -77,6 +92,7 @@ const troubles = (rows: ReadonlyArray<Row>): ReadonlyArray<string> => {
       (row) => `${count(row.attempts, "attempt")}: ${shorten(row.note, 80)}`
     ),
     ...fate(ended("interrupted"), "was interrupted", "were interrupted"),
+    ...fate(ended("suspended"), "waits for an answer", "wait for answers"),
     ...fate(ended("open"), "was still running", "were still running"),
     ...fate(
       rows.filter(({ abandoned }) => abandoned),
@@ -88,14 +104,15 @@ const troubles = (rows: ReadonlyArray<Row>): ReadonlyArray<string> => {
 
 /** Circuits that opened in this run. */
 const opened = ({ lanes }: Told): ReadonlyArray<string> => {
-  const branches = new Map<string, string>()
+  const owners = new Map<string, string>()
   for (const { branch, circuit } of lanes) {
-    if (branch === undefined || circuit === undefined || branches.has(circuit.key)) continue
-    if (circuit.bands.some(({ from, state }, i) => state === "OPEN" && (i > 0 || from > 0))) {
-      branches.set(circuit.key, branch)
+    if (circuit === undefined || owners.has(circuit.key)) continue
+    const owner = circuit.node === undefined ? branch : `node ${circuit.node}`
+    if (owner !== undefined && circuit.bands.some(({ from, state }, i) => state === "OPEN" && (i > 0 || from > 0))) {
+      owners.set(circuit.key, owner)
     }
   }
-  const names = [...branches.values()]
+  const names = [...owners.values()]
   return names.length === 0 ? [] : [`the ${names.length === 1 ? "circuit" : "circuits"} of ${list(names)} opened`]
 }
 
@@ -112,12 +129,28 @@ const goodNews = (rows: ReadonlyArray<Row>): ReadonlyArray<string> => {
     ? [`${good.length} of ${rows.length} flows succeeded`]
     : []
   const needed = "needed more than one attempt"
-  return [...how, ...fate(again, needed, needed, ({ attempts }) => count(attempts, "attempt"))]
+  const fallbacks = good.filter(({ usedFallback }) => usedFallback)
+  return [
+    ...how,
+    ...fate(
+      again.filter(({ usedFallback }) => !usedFallback),
+      needed,
+      needed,
+      ({ attempts }) => count(attempts, "attempt")
+    ),
+    ...fate(
+      fallbacks,
+      "used its fallback",
+      "used their fallbacks",
+      ({ attempts }) => attempts === 0 ? undefined : count(attempts, "attempt")
+    )
+  ]
 }
 
 /** The flow that a run waited for, when that is worth a word. */
-const slowest = ({ rows }: Told): ReadonlyArray<string> => {
-  if (rows.length < 2) return []
+const slowest = ({ outcome, part, rows }: Told): ReadonlyArray<string> => {
+  // What is told of a flow that was at work in several parts is the time of all.
+  if (rows.length < 2 || part > 1 || outcome === "suspended") return []
   const [first, second] = [...rows].sort((a, b) => b.timingMs - a.timingMs)
   if (first!.outcome === "timeout") return []
   return first!.timingMs > second!.timingMs * 1.1 ? [`${first!.branch} took longest, ${duration(first!.timingMs)}`] : []
@@ -125,7 +158,7 @@ const slowest = ({ rows }: Told): ReadonlyArray<string> => {
 
 /** Why a run was much faster or slower than the one before. */
 const compared = (run: Told, previous: Run | undefined): string | undefined => {
-  if (previous === undefined || run.outcome !== "success" || previous.outcome !== "success") return undefined
+  if (previous === undefined || !isWhole(run) || !isWhole(previous)) return undefined
   const [now, then] = [run.durationMs, previous.durationMs]
   const faster = now * 1.5 < then
   if (!faster && then * 1.5 >= now) return undefined
@@ -151,6 +184,8 @@ const compared = (run: Told, previous: Run | undefined): string | undefined => {
   const much = `${duration(Math.abs(then - now))} ${faster ? "less" : "more"} than run ${previous.number}`
   return `That is ${much}, because ${why.join(" and ")}.`
 }
+
+const isWhole = ({ isContinued, outcome, part }: Told): boolean => outcome === "success" && part === 1 && !isContinued
 
 /** How long a flow kept its line waiting. */
 const held = ({ endMs, startMs }: Row): number => endMs - startMs

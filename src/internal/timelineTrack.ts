@@ -2,77 +2,38 @@
  * One lane while its events are read. Times are milliseconds of the run.
  */
 import { count, duration } from "./timelineHtml.ts"
+import { type Call, describe, type Inside, type Node, partsOf } from "./timelineInside.ts"
 import type { Row } from "./timelineModel.ts"
-
-/**
- * What a lane did in some time:
- *
- * - `node`, `fanIn`: a node of the main line ran;
- * - `gather`: the main line waited for its flows;
- * - `queue`: a flow waited to start, for its place or its permission;
- * - `attempt`: an attempt of a flow ran;
- * - `stopping`: an attempt was cut, and its finalizers ran;
- * - `wait`: a flow waited before its next attempt;
- * - `abandoned`: work that did not stop, from when it was left alone; nobody knows until when;
- * - `rejected`, `limit`: an instant: a circuit refused; the time for all attempts was used up during a wait.
- */
-export type Kind =
-  | "node"
-  | "fanIn"
-  | "gather"
-  | "queue"
-  | "attempt"
-  | "stopping"
-  | "wait"
-  | "abandoned"
-  | "rejected"
-  | "limit"
-
-export interface Segment {
-  readonly kind: Kind
-  readonly outcome?: "success" | "failure" | "timeout" | "interrupted" | "open"
-  readonly from: number
-  readonly to: number
-  /** Drawn inside, when it fits. */
-  readonly label: string
-  readonly details: ReadonlyArray<string>
-  /** When each further node of an attempt began. */
-  readonly marks: ReadonlyArray<number>
-}
-
-export interface Lane {
-  /** Absent on the main line. */
-  readonly branch: string | undefined
-  readonly fanIn: string | undefined
-  /** 0 for the main line and its flows, 1 for theirs, ... */
-  readonly depth: number
-  readonly segments: ReadonlyArray<Segment>
-  /** How it ended last. */
-  readonly row: Row | undefined
-}
-
-export type Outcome = NonNullable<Segment["outcome"]>
+import type { Outcome, Segment } from "./timelineSegment.ts"
 
 /** Events tell whole milliseconds: so much may lie between two that happen at once. */
 export const clockStep = 1
 
-interface OpenNode {
+/** What runs: a node of the main line, an attempt of a flow, or its fallback. */
+interface Open {
+  readonly kind: "node" | "fanIn" | "attempt" | "fallback"
+  /** That of a node, or the number of an attempt. */
   readonly name: string
   readonly from: number
-  to?: number
-  how?: string
-  notes: number
 }
 
-/** One lane while its events are read. */
+const titles: Record<Open["kind"], (name: string) => string> = {
+  node: (name) => `node ${name}`,
+  fanIn: (name) => `fan-in ${name}`,
+  attempt: (name) => `attempt ${name}`,
+  fallback: () => "fallback"
+}
+
 export class Track {
   readonly branch: string | undefined
   readonly segments: Array<Segment> = []
   readonly rows: Array<Row> = []
   fanIn: string | undefined
-  attempt: { readonly number: number; readonly from: number } | undefined
-  nodes: Array<OpenNode> = []
-  nodeNotes: Array<string> = []
+  open: Open | undefined
+  /** What happened inside of it so far. */
+  inside: Array<Inside> = []
+  /** Progress that the node of the main line itself told of. */
+  notes = 0
   wait: { readonly from: number; readonly detail: string } | undefined
   /** When the last attempt, or the last node of the main line, ended. */
   freeAt: number | undefined
@@ -81,59 +42,93 @@ export class Track {
   startedAt: number | undefined
   /** Whether flows were seen that this one started. */
   hasFlows = false
+  #closed: { readonly segment: Segment; readonly open: Open; readonly inside: Array<Inside> } | undefined
   constructor(branch: string | undefined) {
     this.branch = branch
   }
 
-  push(segment: Partial<Segment> & Pick<Segment, "kind" | "from" | "to" | "label" | "details">): void {
-    const to = Math.max(segment.from, segment.to)
-    this.segments.push({ marks: [], ...segment, to })
+  push(segment: Partial<Segment> & Pick<Segment, "kind" | "from" | "to" | "label" | "details">): Segment {
+    const whole = { marks: [], parts: [], ...segment, to: Math.max(segment.from, segment.to) }
+    this.segments.push(whole)
+    return whole
   }
 
-  endAttempt(at: number, outcome: Outcome, what: string, note?: string): void {
-    const { attempt, nodes } = this
-    if (attempt === undefined) return
-    const to = Math.max(at, attempt.from)
-    const shown = nodes.map((node) => describeNode(node, to))
-    this.push({
-      kind: "attempt",
-      outcome,
-      from: attempt.from,
-      to,
-      label: String(attempt.number),
-      details: [
-        `attempt ${attempt.number} ${what} after ${duration(to - attempt.from)}`,
-        ...note === undefined || note === "" ? [] : [note],
-        ...shown,
-        ...this.nodeNotes
-      ],
-      marks: nodes.slice(1).map(({ from }) => Math.min(from, to))
-    })
-    this.attempt = undefined
-    this.nodes = []
-    this.nodeNotes = []
-    // What ends by itself leaves nothing to stop, unless it has flows of its own.
-    const cut = outcome === "timeout" || outcome === "interrupted" || (outcome === "failure" && this.hasFlows)
-    this.freeAt = cut ? to : undefined
+  begin(open: Open): void {
+    this.open = open
+    this.inside = []
+    this.notes = 0
+  }
+
+  /** Whether this is the first that is told of it, so that it began before. */
+  get isUnseen(): boolean {
+    return this.open === undefined && this.segments.length === 0 && this.startedAt === undefined
   }
 
   /** An attempt that began before the first event of the list. */
   assumeAttempt(number: number): void {
-    if (this.attempt === undefined && this.segments.length === 0) this.attempt = { number, from: 0 }
+    if (this.open === undefined && this.segments.length === 0) {
+      this.open = { kind: "attempt", name: String(number), from: 0 }
+    }
+  }
+
+  /** The node of this name that runs inside. */
+  node(name: string): Node | undefined {
+    for (let i = this.inside.length - 1; i >= 0; i--) {
+      const one = this.inside[i]!
+      if (one.is === "node" && one.name === name && one.to === undefined) return one
+    }
+    return undefined
+  }
+
+  /** The attempt of that node that runs inside. */
+  call(node: string): Call | undefined {
+    for (let i = this.inside.length - 1; i >= 0; i--) {
+      const one = this.inside[i]!
+      if (one.is === "call" && one.node === node && one.to === undefined) return one
+    }
+    return undefined
+  }
+
+  note(text: string): void {
+    this.inside.push({ is: "note", text })
+  }
+
+  close(at: number, outcome: Outcome, what: string, note?: string): void {
+    const { inside, open } = this
+    if (open === undefined) return
+    const { from, kind, name } = open
+    const to = Math.max(at, from)
+    const nodes = inside.filter((one) => one.is === "node")
+    const shown = kind === "attempt" || kind === "fallback" ? nodes.slice(1) : nodes
+    const segment = this.push({
+      kind,
+      outcome,
+      from,
+      to,
+      label: kind === "fallback" ? "fallback" : name,
+      details: [
+        `${titles[kind](name)} ${what} after ${duration(to - from)}`,
+        ...note === undefined || note === "" ? [] : [note],
+        ...this.notes === 0 ? [] : [`told ${count(this.notes, "progress note")}`],
+        ...inside.map((one) => describe(one, to))
+      ],
+      marks: shown.map(({ from }) => Math.min(from, to)),
+      parts: partsOf(inside, to)
+    })
+    this.#closed = { segment, open, inside }
+    this.open = undefined
+    this.inside = []
+    // What ends by itself leaves nothing to stop, unless it has flows of its own.
+    const cut = outcome === "timeout" || outcome === "interrupted" || (outcome === "failure" && this.hasFlows)
+    this.freeAt = kind === "node" || kind === "fanIn" || cut ? to : undefined
   }
 
   endWait(at: number): void {
     const { wait } = this
     if (wait === undefined) return
     this.wait = undefined
-    const label = "wait"
-    this.push({
-      kind: "wait",
-      from: wait.from,
-      to: at,
-      label,
-      details: [`waited ${duration(at - wait.from)}`, wait.detail]
-    })
+    const details = [`waited ${duration(at - wait.from)}`, wait.detail]
+    this.push({ kind: "wait", from: wait.from, to: at, label: "wait", details })
   }
 
   /** The time from a cut until everything had stopped, or was left alone. */
@@ -144,9 +139,22 @@ export class Track {
     const details = [`was stopped; finishing took ${duration(at - from)}`]
     this.push({ kind: "stopping", from, to: at, label: "stopping", details })
   }
-}
 
-const describeNode = ({ from, how = "was stopped", name, notes, to }: OpenNode, end: number): string =>
-  `node ${name} ${how} after ${duration(Math.min(to ?? end, end) - from)}${
-    notes === 0 ? "" : `, told ${count(notes, "progress note")}`
-  }`
+  /** What nobody has ended reaches to the end of the run. */
+  endAll(end: number): void {
+    for (const [i, segment] of this.segments.entries()) {
+      if (segment.to === Infinity) this.segments[i] = { ...segment, to: Math.max(end, segment.from) }
+    }
+  }
+
+  /** What was cut last was waiting for somebody: takes it back, to be closed in another way. */
+  reopen(): number | undefined {
+    const closed = this.#closed
+    if (closed?.segment.outcome !== "interrupted" || this.segments.at(-1) !== closed.segment) return undefined
+    this.segments.pop()
+    this.open = closed.open
+    this.inside = closed.inside
+    this.freeAt = undefined
+    return closed.segment.to
+  }
+}
