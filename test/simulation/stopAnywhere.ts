@@ -1,0 +1,393 @@
+/**
+ * A random graph run once without a stop, and then saved, stopped and continued in every way: both must come to the same, and no
+ * work that was saved may be done again.
+ */
+import { Cause, Effect, Exit, type Fiber, Logger, Random as EffectRandom, Result, Schema } from "effect"
+import { Checkpointer, CircuitBreakerRegistry, type GraphEvent, RunState } from "effect-stategraph"
+import { TestClock } from "effect/testing"
+import { compiledOf } from "../../src/internal/builder.ts"
+import { execute, resume } from "../../src/internal/run.ts"
+import type { Durability } from "../../src/internal/saver.ts"
+import { input, Journal, lineOf, State } from "./determined.ts"
+import { Random } from "./random.ts"
+import { randomGraph } from "./randomGraph.ts"
+
+/** A checkpoint, and how far the run was when it was made. */
+interface Saved {
+  readonly draft: Checkpointer.Draft
+  /** Entries of the journal when it was taken, and when it had been written. */
+  readonly taken: number
+  readonly written: number
+}
+
+/** One piece of a run: from its start, or a checkpoint, to its end or a stop. */
+interface Piece {
+  readonly exit: Exit.Exit<unknown, unknown> | undefined
+  readonly journal: Journal
+  readonly saved: ReadonlyArray<Saved>
+  readonly events: ReadonlyArray<GraphEvent.Any>
+  readonly store: Checkpointer.Service
+  /** Entries of the journal when it was told to stop. */
+  readonly stoppedAt: number | undefined
+}
+
+interface Stop {
+  readonly event?: number
+  readonly ms?: number
+}
+
+const never: Stop = {}
+const thread = "t"
+
+/** Longer than any run takes. */
+const hours = 1_000_000_000
+
+/** Hands on to a store what is saved, noting it; it may take its time. */
+const noting = (
+  store: Checkpointer.Service,
+  journal: Journal,
+  saved: Array<Saved>,
+  delay: () => number
+): Checkpointer.Service => ({
+  ...store,
+  save: (claim, draft) => {
+    const taken = journal.entries.length
+    const ms = delay()
+    return Effect.tap(
+      ms === 0 ? store.save(claim, draft) : Effect.delay(store.save(claim, draft), ms),
+      () => Effect.sync(() => saved.push({ draft, taken, written: journal.entries.length }))
+    )
+  }
+})
+
+interface Options {
+  readonly seed: number
+  /** Absent: it is not saved. */
+  readonly durability?: Durability
+  /** Absent: a run begins. */
+  readonly from?: Checkpointer.Service
+  readonly stop?: Stop
+  readonly slow?: boolean
+}
+
+/** As in a new process: a graph, a registry of circuits and a journal of its own. */
+const piece = ({ durability, from, seed, slow = false, stop = never }: Options): Effect.Effect<Piece> =>
+  Effect.gen(function*() {
+    const journal = new Journal()
+    const compiled = compiledOf(randomGraph(seed, journal).graph)
+    const events: Array<GraphEvent.Any> = []
+    const saved: Array<Saved> = []
+    const random = new Random(seed)
+    const store = from ?? Checkpointer.makeUnsafe()
+    const running: { fiber?: Fiber.Fiber<unknown, unknown> } = {}
+    let stoppedAt: number | undefined
+    const interrupt = () => {
+      stoppedAt ??= journal.entries.length
+      running.fiber?.interruptUnsafe()
+    }
+    const emit = (event: GraphEvent.Any) => {
+      events.push(event)
+      if (events.length === stop.event) interrupt()
+    }
+    const options = durability === undefined ? { runId: "r" } : { runId: "r", thread, durability }
+    running.fiber = yield* Effect.forkDetach(
+      (from === undefined
+        ? execute(compiled, input, options, emit)
+        : resume(compiled, thread, { durability: durability ?? "step" }, emit)).pipe(
+          Effect.provideService(
+            CircuitBreakerRegistry.CircuitBreakerRegistry,
+            CircuitBreakerRegistry.makeUnsafe()
+          ),
+          Effect.provideService(
+            Checkpointer.Checkpointer,
+            noting(store, journal, saved, () => slow ? random.below(8) : 0)
+          ),
+          EffectRandom.withSeed(seed),
+          Effect.provide(Logger.layer([]))
+        )
+    )
+    // The clock waits for what it wakes, not for what begins by itself.
+    yield* Effect.repeat(Effect.yieldNow, { times: 60 })
+    if (stop.ms !== undefined) {
+      yield* TestClock.adjust(stop.ms)
+      if (running.fiber.pollUnsafe() === undefined) interrupt()
+    }
+    yield* TestClock.adjust(hours)
+    const exit = running.fiber.pollUnsafe()
+    if (exit === undefined) {
+      running.fiber.interruptUnsafe()
+      yield* TestClock.adjust(hours)
+    }
+    return { exit, journal, saved, events, store, stoppedAt }
+  })
+
+/** A store as it was after some saves, in another process. */
+const copyOf = (saved: ReadonlyArray<Saved>): Effect.Effect<Checkpointer.Service> =>
+  Effect.gen(function*() {
+    const store = Checkpointer.makeUnsafe()
+    const claim = yield* store.claim(thread)
+    for (const { draft } of saved) yield* store.save(claim, draft)
+    yield* store.release(claim)
+    return store
+  }).pipe(Effect.orDie)
+
+/** How often each node was executed, over pieces of which each is only known to have got so far. */
+class Count {
+  readonly starts = new Map<string, number>()
+  readonly #open = new Map<string, number>()
+  readonly #failing = new Set<string>()
+  add({ entries }: Journal, until = entries.length): this {
+    for (const { failed, key, what } of entries.slice(0, until)) {
+      if (failed) this.#failing.add(key)
+      if (what === "start") this.starts.set(key, (this.starts.get(key) ?? 0) + 1)
+      this.#open.set(key, (this.#open.get(key) ?? 0) + (what === "start" ? 1 : -1))
+    }
+    return this
+  }
+  of(key: string): number {
+    return this.starts.get(key) ?? 0
+  }
+  /** Whether it does not succeed: what fails is no step that is saved. */
+  fails(key: string): boolean {
+    return this.#failing.has(key)
+  }
+  /** Executions that had begun and not ended. */
+  openOf(key: string): number {
+    return this.#open.get(key) ?? 0
+  }
+}
+
+const encodeState = Schema.encodeUnknownSync(Schema.toCodecJson(State))
+
+const show = (exit: Exit.Exit<unknown, unknown> | undefined): string => {
+  if (exit === undefined) return "hung"
+  if (Exit.isSuccess(exit)) return JSON.stringify(encodeState(exit.value))
+  const error = Cause.squash(exit.cause)
+  return error instanceof Error ? `${error.name}: ${error.message}` : JSON.stringify(error)
+}
+
+const isStopped = ({ exit }: Piece): boolean =>
+  exit !== undefined && Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)
+
+export interface Outcome {
+  readonly seed: number
+  readonly problems: ReadonlyArray<string>
+  readonly ended: string
+  readonly features: ReadonlySet<string>
+  readonly checkpoints: number
+  readonly executions: number
+}
+
+class Simulation {
+  readonly problems: Array<string> = []
+  readonly reference: Piece
+  readonly expected: Count
+  checkpoints = 0
+  constructor(reference: Piece) {
+    this.reference = reference
+    this.expected = new Count().add(reference.journal)
+  }
+
+  says(where: string, what: string): void {
+    this.problems.push(`${where}: ${what}`)
+  }
+
+  /** The last piece of a run has come to the same as the reference. */
+  ended(where: string, { exit, journal }: Piece): void {
+    const [was, is] = [this.reference.exit, exit].map(show)
+    if (was !== is) this.says(where, `ends with ${is} instead of ${was}`)
+    for (const problem of journal.problems) this.says(where, problem)
+    for (const [key, seen] of journal.joined) {
+      const found = difference(JSON.parse(this.reference.journal.joined.get(key) ?? "null"), JSON.parse(seen))
+      if (found !== undefined) this.says(where, `${key} sees ${found}`)
+    }
+  }
+
+  /**
+   * Each node was executed as often as in the reference, but for those that a stop had cut off: at most one on each line for each
+   * stop. What comes after a stop knows of what happened until `taken`; what happened until `went` is done all the same.
+   */
+  counted(where: string, pieces: ReadonlyArray<Known>, strict = true): void {
+    const total = new Count()
+    const allowed = new Map<string, number>()
+    for (const { journal, taken = journal.entries.length, went = taken } of pieces) {
+      total.add(journal, went)
+      const known = new Count().add(journal, taken)
+      for (const [key, count] of new Count().add(journal, went).starts) {
+        const lost = known.openOf(key) + count - known.of(key)
+        if (lost > 0) allowed.set(key, (allowed.get(key) ?? 0) + lost)
+      }
+    }
+    const extras = new Map<string, number>()
+    for (const key of new Set([...total.starts.keys(), ...this.expected.starts.keys()])) {
+      const extra = total.of(key) - this.expected.of(key)
+      if (extra < 0) this.says(where, `${key} was executed ${total.of(key)} times instead of ${this.expected.of(key)}`)
+      if (extra <= 0) continue
+      if (extra > (allowed.get(key) ?? 0)) {
+        this.says(where, `${key} was executed ${extra} times too often, ${allowed.get(key) ?? 0} had been cut off`)
+      }
+      if (!this.expected.fails(key)) extras.set(lineOf(key), (extras.get(lineOf(key)) ?? 0) + extra)
+    }
+    const stops = pieces.length - 1
+    for (const [line, extra] of extras) {
+      if (strict && extra > stops) {
+        this.says(where, `${extra} executions on line ${line} were repeated by ${stops} stops`)
+      }
+    }
+  }
+}
+
+interface Known {
+  readonly journal: Journal
+  readonly taken?: number | undefined
+  readonly went?: number | undefined
+}
+
+/** What is saved reads back as what it is. */
+const checkBody = (simulation: Simulation, where: string, { draft: { body } }: Saved): void => {
+  const read = Schema.decodeUnknownResult(RunState.fromBody)(body)
+  if (Result.isFailure(read)) return simulation.says(where, `cannot be read: ${String(read.failure)}`)
+  const again = Schema.encodeUnknownResult(RunState.fromBody)(read.success)
+  if (Result.isFailure(again)) return simulation.says(where, `cannot be written: ${String(again.failure)}`)
+  const found = difference(JSON.parse(body), JSON.parse(again.success))
+  if (found !== undefined) simulation.says(where, `reads back with ${found}`)
+}
+
+/** Clocks count nanoseconds. */
+const rounded = (key: string, value: unknown): unknown =>
+  typeof value === "number" && /Ms(Ago)?$/.test(key) ? Math.round(value * 100) / 100 : value
+
+/** Where two JSON values differ first. */
+const difference = (was: unknown, is: unknown, path = ""): string | undefined => {
+  if (typeof was !== "object" || typeof is !== "object" || was === null || is === null) {
+    return was === is ? undefined : `${JSON.stringify(is)} instead of ${JSON.stringify(was)} at ${path}`
+  }
+  for (const key of new Set([...Object.keys(was), ...Object.keys(is)])) {
+    const found = difference(was[key as never], is[key as never], `${path}.${key}`)
+    if (found !== undefined) return found
+  }
+  return undefined
+}
+
+/** What is restored and saved again at once, before anything runs, is what had been saved. */
+const checkAgain = (simulation: Simulation, where: string, from: Saved, { saved: [first] }: Piece): void => {
+  if (first === undefined || first.taken > 0) return
+  const [was, is] = [from, first].map(({ draft }) => JSON.parse(draft.body, rounded) as unknown)
+  const found = difference(was, is)
+  if (found !== undefined) simulation.says(where, `is saved again with ${found}`)
+}
+
+export interface Effort {
+  /** Checkpoints of each run that are resumed. */
+  readonly checkpoints: number
+  /** Runs that are stopped and continued until they end. */
+  readonly stops: number
+}
+
+const isOver = ({ saved }: Piece): boolean => {
+  const status = saved.at(-1)?.draft.status
+  return status === "completed" || status === "failed"
+}
+
+const durabilities: ReadonlyArray<Durability> = ["step", "async", "exit"]
+
+/** A run that is interrupted a few times, and continued each time. */
+const interruptions = (simulation: Simulation, seed: number, random: Random): Effect.Effect<void> =>
+  Effect.gen(function*() {
+    const durability = random.pick(durabilities)
+    const slow = random.chance(0.5)
+    const known: Array<Known> = []
+    const told: Array<string> = []
+    let from: Checkpointer.Service | undefined
+    for (let left = 1 + random.below(3);; left--) {
+      const { events } = simulation.reference
+      const ms = Math.ceil((events.at(-1)!.at - events[0]!.at) * 1.2)
+      const stop = left === 0
+        ? never
+        : random.chance(0.5)
+        ? { ms: random.below(ms + 1) }
+        : { event: 1 + random.below(events.length) }
+      told.push(JSON.stringify(stop))
+      const where = `${durability}${slow ? ", slow" : ""}, stopped at ${told.join(", ")}`
+      const last: Piece = yield* piece({ seed, durability, stop, slow, ...from === undefined ? {} : { from } })
+      // What comes too late to be stopped has ended all the same.
+      if (left === 0 || !isStopped(last) || isOver(last)) {
+        known.push({ journal: last.journal })
+        if (isStopped(last)) return simulation.counted(where, known)
+        simulation.ended(where, last)
+        return simulation.counted(where, known)
+      }
+      known.push({ journal: last.journal, taken: last.stoppedAt, went: last.journal.entries.length })
+      const saved = last.saved.at(-1)
+      if (saved !== undefined) checkBody(simulation, where, saved)
+      // It may have been stopped before it had its thread.
+      if (from !== undefined || last.saved.length > 0) from = last.store
+      yield* TestClock.adjust("1 hour")
+    }
+  })
+
+/** What a process leaves behind that is killed right after a save, or right before the next one, is continued. */
+const kills = (simulation: Simulation, seed: number, random: Random, checkpoints: number): Effect.Effect<void> =>
+  Effect.gen(function*() {
+    const durability = random.pick<Durability>(["step", "step", "async"])
+    const slow = random.chance(0.5)
+    const name = `${durability}${slow ? ", slow" : ""}`
+    const whole = yield* piece({ seed, durability, slow })
+    simulation.ended(name, whole)
+    simulation.counted(name, [whole])
+    simulation.checkpoints = whole.saved.length
+    const chosen = new Set(whole.saved.keys())
+    while (chosen.size > checkpoints) chosen.delete(random.pick([...chosen]))
+    for (const i of chosen) {
+      const saved = whole.saved[i]!
+      if (saved.draft.status === "completed") continue
+      const where = `${name}, killed at checkpoint ${i}`
+      checkBody(simulation, where, saved)
+      const left = whole.saved.slice(0, i + 1)
+      const next = yield* piece({ seed, from: yield* copyOf(left), durability, slow })
+      simulation.ended(where, next)
+      // What failed is tried again.
+      if (saved.draft.status === "failed") continue
+      checkAgain(simulation, where, saved, next)
+      simulation.counted(where, [{ journal: whole.journal, taken: saved.taken }, next])
+      const went = whole.saved[i + 1]?.written ?? whole.journal.entries.length
+      const late = [{ journal: whole.journal, taken: saved.taken, went }, next]
+      simulation.counted(`${where}, late`, late, durability === "step")
+      if (!random.chance(0.4)) continue
+      const j = random.below(next.saved.length)
+      const again = next.saved[j]
+      if (again === undefined || again.draft.status !== "running") continue
+      const from = yield* copyOf([...left, ...next.saved.slice(0, j + 1)])
+      const last = yield* piece({ seed, from, durability, slow })
+      const twice = `${where}, and at checkpoint ${j} after that`
+      simulation.ended(twice, last)
+      checkAgain(simulation, twice, again, last)
+      simulation.counted(twice, [
+        { journal: whole.journal, taken: saved.taken },
+        { journal: next.journal, taken: again.taken },
+        last
+      ])
+    }
+  })
+
+/** Everything about one seed. */
+export const stopAnywhere = (seed: number, effort: Effort): Effect.Effect<Outcome> =>
+  Effect.gen(function*() {
+    const random = new Random(seed * 7919)
+    const { features } = randomGraph(seed, new Journal())
+    const reference = yield* piece({ seed })
+    const simulation = new Simulation(reference)
+    if (reference.exit === undefined) simulation.says("without a stop", "it hangs")
+    else {
+      for (let i = 0; i < effort.stops; i++) yield* interruptions(simulation, seed, random)
+      yield* kills(simulation, seed, random, effort.checkpoints)
+    }
+    return {
+      seed,
+      problems: simulation.problems,
+      ended: reference.exit === undefined ? "hung" : Exit.isSuccess(reference.exit) ? "completed" : "failed",
+      features,
+      checkpoints: simulation.checkpoints,
+      executions: simulation.expected.starts.size
+    }
+  }).pipe(Effect.provide(TestClock.layer()))

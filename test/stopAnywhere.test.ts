@@ -1,0 +1,65 @@
+/** Random graphs, stopped anywhere and continued. A failing seed is printed, and alone runs again. */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { stopAnywhere } from "./simulation/stopAnywhere.ts"
+
+/** `STOP_SEEDS=1-5000 npx vitest run test/stopAnywhere.test.ts` runs those, `STOP_SEEDS=17` that one. */
+const [first = 1, last = first] = (process.env["STOP_SEEDS"] ?? "1-100").split("-").map(Number)
+/** `STOP_EFFORT=100` stops each in that many ways, and resumes that many of its checkpoints. */
+const effort = process.env["STOP_EFFORT"]
+const stops = Number(effort ?? 1)
+const checkpoints = Number(effort ?? 1)
+
+/** What the graphs are made of, and how their runs end. */
+const features = [
+  "circuit",
+  "completed",
+  "completion rule",
+  "condition",
+  "failed",
+  "fallback of a flow",
+  "fallback of a node",
+  "fan-out 1 deep",
+  "fan-out 2 deep",
+  "fan-out 3 deep",
+  "flow without an end",
+  "guarded node",
+  "guarded subgraph",
+  "loop",
+  "main line beside its flows",
+  "map",
+  "merging fan-in",
+  "schedule",
+  "several fan-ins",
+  "subgraph",
+  "timeout",
+  "two launches"
+]
+
+describe("random graphs", () => {
+  it.live(`of seeds ${first} to ${last} come to the same wherever they are stopped`, () =>
+    Effect.gen(function*() {
+      const found = new Map<string, number>()
+      for (let seed = first; seed <= last; seed++) {
+        const outcome = yield* stopAnywhere(seed, { checkpoints, stops })
+        const replay = `STOP_SEEDS=${seed}${effort === undefined ? "" : ` STOP_EFFORT=${effort}`}`
+        assert.deepStrictEqual(outcome.problems, [], `replay it with ${replay}`)
+        for (const feature of [...outcome.features, outcome.ended]) {
+          found.set(feature, (found.get(feature) ?? 0) + 1)
+        }
+      }
+      // They are no trivial graphs: everything comes about.
+      if (last - first < 99) return
+      for (const feature of features) assert.isAtLeast(found.get(feature) ?? 0, 3, feature)
+      assert.deepStrictEqual([...found.keys()].sort(), features)
+    }), 600_000)
+
+  it.live("are the same for the same seed", () =>
+    Effect.gen(function*() {
+      for (const seed of [3, 17]) {
+        const outcome = yield* stopAnywhere(seed, { checkpoints: 1, stops: 1 })
+        assert.deepStrictEqual(yield* stopAnywhere(seed, { checkpoints: 1, stops: 1 }), outcome)
+        assert.isAbove(outcome.executions, 1)
+      }
+    }))
+})
