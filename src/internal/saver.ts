@@ -157,10 +157,19 @@ export class Saver {
 
   /** The save at the end of a run, or before it waits for somebody. Waits for the one that is on. */
   last(status: Checkpointer.Status, body: () => string, limitMs: number, done: Done): void {
-    const save = () => this.#write(status, body, limitMs, done)
+    const save = () => {
+      this.#current = []
+      this.#write(status, body, limitMs, (exit) => {
+        this.#current = undefined
+        const last = this.#last
+        this.#last = undefined
+        done(exit)
+        last?.()
+      })
+    }
+    this.#closed = true
     if (this.#current === undefined) save()
     else this.#last = save
-    this.#closed = true
   }
 
   /** No more saves but the last. */
@@ -180,23 +189,22 @@ export class Saver {
     })
   }
 
+  /** Whether or not a renewal succeeds: the next one may, and only a lost claim ends the run. */
   #renew(): void {
-    const { context, held: { claim, store } } = this.#around
+    const { clock, context, failed, held: { claim, store } } = this.#around
     const { leaseMs, renew } = store
     if (leaseMs === undefined || renew === undefined) return
-    const fiber = Effect.runForkWith(context)(
-      Effect.forever(Effect.andThen(
-        Effect.sleep(leaseMs / 3),
-        Effect.catch(renew(claim), (error) =>
-          Effect.sync(() => {
-            if (error.reason !== "Fenced" || this.#closed) return
-            this.#closed = true
-            this.error = error
-            this.#around.failed(error)
-          }))
-      ))
-    )
-    this.#stopRenewing = () => fiber.interruptUnsafe()
+    this.#stopRenewing = startTimer(context, clock, leaseMs / 3, () => {
+      this.#renew()
+      this.call(() => renew(claim), leaseMs / 3, (exit) => {
+        if (Exit.isSuccess(exit) || this.#closed) return
+        const error = errorOf(exit.cause)
+        if (error.reason !== "Fenced") return
+        this.#closed = true
+        this.error = error
+        failed(error)
+      })
+    })
   }
 
   log(effect: Effect.Effect<void>): void {

@@ -51,6 +51,7 @@ export class Session {
   #saving = false
   #frozen: (() => string) | undefined
   #hurry: ((graceMs: number) => void) | undefined
+  #hurried: number | undefined
   readonly #waits = new Map<Flow, ReadonlyArray<Pending>>()
 
   constructor(kept: Kept | undefined) {
@@ -168,8 +169,11 @@ export class Session {
     }
   }
 
+  /** Its end is not waited for longer than this. */
   hurry(graceMs: number): void {
-    if (graceMs !== Infinity) this.#hurry?.(graceMs)
+    if (graceMs === Infinity) return
+    this.#hurried = graceMs
+    this.#hurry?.(graceMs)
   }
 
   /** Saves how the run ended, and gives the thread back. `done` is told of an error that the run must not hide. */
@@ -193,6 +197,7 @@ export class Session {
         called = true
       })
     }
+    if (this.#hurried !== undefined) this.#hurry(this.#hurried)
     if (this.suspended !== undefined || saver.error !== undefined) return release()
     const body = succeeded ? this.#body() : this.#frozen ?? this.#body()
     const status = succeeded ? "completed" : stopped ? "running" : "failed"

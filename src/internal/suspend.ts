@@ -75,9 +75,9 @@ const ask = (line: Line, name: string, schema: Answers, payload: unknown): Effec
     owner.answers = new Map(owner.answers).set(name, json.success as Schema.Json)
     const { saver } = session
     // It counts from when it is saved: what the node does with it must not be asked for again.
-    const kept = Effect.callback<void>((resume) => {
+    const kept = Effect.interruptible(Effect.callback<void>((resume) => {
       if (saver?.boundary(() => resume(Effect.void)) !== true) resume(Effect.void)
-    })
+    }))
     return Effect.as(kept, Result.getOrThrow(answer))
   }
   let pending: Pending
