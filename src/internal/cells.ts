@@ -18,6 +18,7 @@ import type * as ParallelConfig from "../ParallelConfig.ts"
 import type * as RunState from "../RunState.ts"
 import type { Callbacks } from "./callbacks.ts"
 import type { Codecs } from "./codecs.ts"
+import type { Interceptor } from "./interception.ts"
 import type { NodeFunction, Plan, PlanEdge, PlanNode, Position, State } from "./plan.ts"
 import type { Session } from "./session.ts"
 import type { Flow, Join, Mapped, NodeCall } from "./work.ts"
@@ -55,6 +56,8 @@ export interface Run {
   readonly codecs: Codecs
   /** Puts a line where it stood when it was saved. */
   readonly restore: (line: Line, saved: RunState.LineState) => void
+  /** Around the functions of nodes; absent but in tests. */
+  readonly interceptor: Interceptor | undefined
   /** What runs a graph as a node. */
   readonly subgraph: (line: Line, node: PlanNode) => NodeFunction
   /** The interpreter of a line, passed in because lines launch flows and flows are lines. */

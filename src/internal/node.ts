@@ -16,6 +16,7 @@ import type { Any as AnyResult } from "../ParallelFlowResult.ts"
 import type { Line } from "./cells.ts"
 import { completionOf } from "./complete.ts"
 import * as Emit from "./emit.ts"
+import type { Interceptor } from "./interception.ts"
 import type { NodeFunction, PlanNode, State } from "./plan.ts"
 import { branchOf, type Flow, type Join, type Mapped } from "./work.ts"
 
@@ -92,6 +93,21 @@ const progress = (line: Line, node: PlanNode, value: unknown): Effect.Effect<voi
 
 export const contextOf = (line: Line, node: PlanNode, join?: Join, results?: ReadonlyArray<AnyResult>): Ctx =>
   join === undefined || results === undefined ? new Ctx(line, node) : new FanInCtx(line, node, join, results)
+
+/** A node's function with something around it, on whatever line and in whatever attempt it runs. */
+export const intercepted = (line: Line, node: PlanNode, run: NodeFunction, interceptor: Interceptor): NodeFunction =>
+(
+  state,
+  ctx
+) => {
+  const told = ctx as Ctx
+  const { idempotencyKey, runId } = told
+  const key = idempotencyKey.slice(runId.length) + attemptsOf(line)
+  return interceptor({ ctx: told, node: Emit.pathOf(line.run, node.name), key }, () => run(state, ctx))
+}
+
+/** Of everything around, from the outermost inwards. */
+const attemptsOf = (line: Line): string => `${line.around === undefined ? "" : attemptsOf(line.around)}@${line.attempt}`
 
 /** What user code has come to: an end, or a fiber that still runs. */
 export type Returned = Exit.Exit<unknown, unknown> | Fiber.Fiber<unknown, unknown>

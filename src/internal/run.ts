@@ -31,6 +31,7 @@ import { Callbacks } from "./callbacks.ts"
 import { type End, type Inside, interrupted, Line, type Run } from "./cells.ts"
 import type { Codecs } from "./codecs.ts"
 import * as Emit from "./emit.ts"
+import { CurrentInterceptor } from "./interception.ts"
 import { firstIssue } from "./issue.ts"
 import { mappedOf } from "./node.ts"
 import { OptionReader } from "./option.ts"
@@ -393,6 +394,7 @@ const makeRun = (
     circuits: () => circuitsOf(compiled, context, clock),
     useCircuit: (branch, key) => noteCircuit(compiled.circuits, branch, key),
     inside,
+    interceptor: fiber.getRef(CurrentInterceptor),
     subgraph,
     walk,
     cut,

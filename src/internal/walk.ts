@@ -18,7 +18,7 @@ import { pathOf } from "./emit.ts"
 import { launch } from "./fanOut.ts"
 import { guard } from "./guard.ts"
 import { mergeFlows } from "./mergeFlows.ts"
-import { call, contextOf, isInterruption, merge, noteWritten } from "./node.ts"
+import { call, contextOf, intercepted, isInterruption, merge, noteWritten } from "./node.ts"
 import { firstDeclared } from "./paths.ts"
 import { END, type NodeFunction, type PlanNode, type Position } from "./plan.ts"
 import { idle } from "./settle.ts"
@@ -151,8 +151,11 @@ const enter = (line: Line, node: PlanNode, join: Join | undefined): boolean => {
 const functionOf = (line: Line, node: PlanNode): NodeFunction | undefined =>
   node.policy !== undefined ? guard(line, node, node.policy) : plainOf(line, node)
 
-const plainOf = (line: Line, node: PlanNode): NodeFunction | undefined =>
-  node.subgraph === undefined ? node.run : line.run.subgraph(line, node)
+const plainOf = (line: Line, node: PlanNode): NodeFunction | undefined => {
+  const run = node.subgraph === undefined ? node.run : line.run.subgraph(line, node)
+  const { interceptor } = line.run
+  return run === undefined || interceptor === undefined ? run : intercepted(line, node, run, interceptor)
+}
 
 /** One attempt of a guarded node: its line does this and nothing else, and ends with the update. */
 const execute = (line: Line, node: PlanNode): boolean => {

@@ -5,6 +5,13 @@
  */
 
 /**
+ * Faults in the nodes of any graph, from a seed, without touching the graph.
+ *
+ * @since 0.1.0
+ */
+export * as Chaos from "./Chaos.ts"
+
+/**
  * What a store of checkpoints has to do, as cases to run on it.
  *
  * @since 0.1.0
