@@ -68,7 +68,11 @@ const onVirtualClock: Ended = (self) =>
   Effect.gen(function*() {
     const fiber = yield* Effect.forkChild(self, { startImmediately: true })
     let ms = 0
-    for (; ms < 200; ms++) yield* TestClock.adjust(1)
+    for (; ms < 200; ms++) {
+      // All turns of this instant, before the next one.
+      for (let turn = 0; turn < 20; turn++) yield* TestClock.adjust(0)
+      yield* TestClock.adjust(1)
+    }
     assert.isDefined(fiber.pollUnsafe(), "the run has ended")
     yield* TestClock.adjust(1000 - ms)
   })
