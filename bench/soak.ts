@@ -16,7 +16,7 @@ const megabytes = (bytes: number): string => `${(bytes / 1_000_000).toFixed(2)} 
 
 const soak = (minutes: number) =>
   Effect.gen(function*() {
-    console.log(`${runs} runs of a graph, then ${minutes} minutes of a dependency with outages`)
+    console.log(`${runs} runs of a graph, then ${minutes} min of a dependency with outages`)
     // From the first line on the output is a handle too.
     const { handles } = busy()
     const many = yield* manyRuns(runs)
@@ -56,7 +56,7 @@ else if (options._tag === "Wrong") {
   process.exitCode = 1
 } else {
   const rows = await Effect.runPromise(soak(options.minutes))
-  console.log(`\n${"Verdict".padEnd(54)}${"measured".padStart(16)}   allowed`)
+  console.log(`\n${"Verdict".padEnd(58)}${"measured".padStart(16)}   allowed`)
   for (const line of lines(rows)) console.log(line)
   console.log(isGood(rows) ? "\nsoak: good" : "\nsoak: BAD")
   // What is left behind must not keep a bad soak from ending. A good one ends by itself.

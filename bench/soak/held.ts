@@ -1,5 +1,6 @@
 /** What a process holds: its heap after collection, running fibers, and what keeps its event loop busy. */
 import { Effect, Metric } from "effect"
+import { setFlagsFromString } from "node:v8"
 
 /** Counts the fibers of what it tracks, those that the library starts included. */
 export class Fibers {
@@ -47,6 +48,8 @@ export const turns: Effect.Effect<void> = Effect.promise(async () => {
 /** Bytes of the heap after collection. Needs `node --expose-gc`. */
 export const heap = (): number => {
   if (globalThis.gc === undefined) throw new Error("heap after collection needs `node --expose-gc`")
+  // Or else the code of what was not called for a while goes too: megabytes, behind which a leak could hide.
+  setFlagsFromString("--no-flush-bytecode")
   // What finalizers of the first collection let go is gone after the second.
   globalThis.gc()
   globalThis.gc()

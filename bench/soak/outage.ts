@@ -67,7 +67,13 @@ export const makeOutage = ({ everyMs, periodMs }: Settings) => {
     timeout: "10 seconds",
     totalTimeout: "1 hour",
     retry: { maxRetries: 1, baseDelay: 1 },
-    circuitBreaker: { key: "dependency", failureThreshold: 3, resetTimeout: periodMs / 12 }
+    // A probe's slot that is lost stays lost, and its circuit HALF_OPEN.
+    circuitBreaker: {
+      key: "dependency",
+      failureThreshold: 3,
+      resetTimeout: periodMs / 12,
+      probeTimeout: "1 day"
+    }
   } as const
   const graph = StateGraph.make("soak", State)
     .addNode("first", () => dependency)

@@ -33,8 +33,8 @@ describe("AC8 stress", () => {
       (run) =>
         Effect.gen(function*() {
           const { body, counts } = hanging()
-          const g = fan({ hang: body, ok: ({ n }) => ({ n: n + 1 }) }, {
-            graph: { timeout: 10, totalTimeout: "1 hour" }
+          const g = fan({ hang: [body, { timeout: 10 }], ok: ({ n }) => ({ n: n + 1 }) }, {
+            graph: { timeout: "1 hour", totalTimeout: "1 hour" }
           })
           const fibers = new Fibers()
           const before = busy()

@@ -135,7 +135,7 @@ describe("AC8 stress", () => {
           ], `minute ${i}`)
         }
       }),
-    60_000
+    120_000
   )
 
   it.effect(
@@ -166,7 +166,7 @@ describe("AC8 stress", () => {
         // Every way to end comes about.
         for (const tag of ["Success", "Failure", "Timeout", "Rejected"]) assert.isAbove(seen.get(tag) ?? 0, 50, tag)
       }).pipe(silent),
-    60_000
+    120_000
   )
 })
 
