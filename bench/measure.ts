@@ -10,23 +10,33 @@ export interface Subject {
 
 const median = (values: ReadonlyArray<number>): number => [...values].sort((a, b) => a - b)[values.length >> 1]!
 
-const time = async ({ effect, runs }: Subject): Promise<number> => {
+/** Milliseconds of processor time, of all threads: what others do on the machine does not count. */
+export const cpuClock = (): number => {
+  const { system, user } = process.cpuUsage()
+  return (user + system) / 1000
+}
+
+const time = async ({ effect, runs }: Subject, clock: () => number): Promise<number> => {
   const program = Effect.gen(function*() {
     for (let i = 0; i < runs; i++) yield* effect
   })
-  const start = performance.now()
+  const start = clock()
   await Effect.runPromise(program)
-  return (performance.now() - start) / runs * 1000
+  return (clock() - start) / runs * 1000
 }
 
 /** Median microseconds per run of each subject. */
-export const compare = async (subjects: ReadonlyArray<Subject>, samples = 21): Promise<ReadonlyArray<number>> => {
-  for (const subject of subjects) for (let i = 0; i < 3; i++) await time(subject)
+export const compare = async (
+  subjects: ReadonlyArray<Subject>,
+  samples = 21,
+  clock: () => number = () => performance.now()
+): Promise<ReadonlyArray<number>> => {
+  for (const subject of subjects) for (let i = 0; i < 3; i++) await time(subject, clock)
   const taken: Array<Array<number>> = subjects.map(() => [])
   for (let i = 0; i < samples; i++) {
     for (const [index, subject] of subjects.entries()) {
       globalThis.gc?.()
-      taken[index]!.push(await time(subject))
+      taken[index]!.push(await time(subject, clock))
     }
   }
   return taken.map(median)
