@@ -1,0 +1,20 @@
+import type { Effect } from "effect"
+
+type Run = Effect.Effect<number, unknown>
+
+/** One library, at the same work as the others; what it has no form for is absent. */
+export interface Library {
+  readonly name: string
+  /** So many flows at a time, and the sum of what they return. */
+  readonly fanOut?: (flows: number) => Run
+  /** The same without spans, where the library makes some. */
+  readonly fanOutNoSpans?: (flows: number) => Run
+  /** A fan-out, each flow with what the library has of: a limit, two retries, a circuit of its own. */
+  readonly guarded?: (flows: number) => Run
+  /** So many nodes, one after the other. */
+  readonly chain?: (nodes: number) => Run
+  /** So many calls, one after the other, through one closed circuit. */
+  readonly circuit?: (calls: number) => Run
+  /** The same, of work that ends before it returns. */
+  readonly circuitSync?: (calls: number) => Run
+}
