@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { node } from "./support/child.ts"
 
-const soak = (...args: ReadonlyArray<string>) => node(["--expose-gc", "bench/soak.ts", ...args], 55_000)
+const soak = (...args: ReadonlyArray<string>) => node(["--expose-gc", "bench/soak.ts", ...args], 110_000)
 
 describe("npm run soak", () => {
   it("ends by itself with a good verdict: TD.13-E2E-005 and TD.13-E2E-004", async () => {
@@ -15,7 +15,7 @@ describe("npm run soak", () => {
     assert.match(stdout, /executions while OPEN +0 +0 +ok$/m)
     assert.notInclude(stdout, "BAD")
     assert.strictEqual(code, 0)
-  })
+  }, 120_000)
 
   it("says in one sentence what is wrong with its options, and does nothing", async () => {
     for (const args of [["--minutes", "soon"], ["--hours", "1"], ["5"]]) {
