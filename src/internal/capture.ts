@@ -87,8 +87,7 @@ const attemptedOf = (work: Work, now: number) => ({
     : work.errors,
   errorsDropped: work.errorsDropped,
   ...some("circuitState", work.circuitState),
-  ...(work.nextAt === undefined ? {} : { waitMs: Math.max(0, work.nextAt - now) }),
-  ...some("waitMs", work.resumed?.waitMs)
+  ...some("waitMs", work.nextAt === undefined ? work.resumed?.waitMs : Math.max(0, work.nextAt - now))
 })
 
 const captureJoin = (join: Join, now: number, where: string): RunState.JoinState => ({

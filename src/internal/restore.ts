@@ -108,6 +108,8 @@ export const restoreLine = (line: Line, saved: RunState.LineState): void => {
   line.begin = () => {
     for (const { flows } of joins) for (const flow of flows) start(flow)
     for (const { producers } of joins) for (const producer of producers) producer.begin()
+    // Last: it may be up, and cuts the flows that are there.
+    for (const { join } of joins) startTime(line, join, join.startedAt)
     if (line.pending !== undefined) line.run.session.parks()
   }
 }
@@ -151,7 +153,7 @@ const restoreJoin = (line: Line, saved: RunState.JoinState): Restored => {
   const join = new Join(fanInOf(plan, saved.fanIn))
   join.launches = saved.launches
   join.completed = saved.completed as Join["completed"]
-  startTime(line, join, monotonicMs(clock) - (saved.elapsedMs ?? 0))
+  join.startedAt = monotonicMs(clock) - (saved.elapsedMs ?? 0)
   const places = new Map<string, Places | undefined>()
   const placesFor = (from: string, launch: string): Places | undefined => {
     if (!places.has(launch)) places.set(launch, placesOf(line, nodeOf(plan, from))?.get(join.fanIn))

@@ -93,15 +93,25 @@ const nextDelay = (retry: Retry, work: Work): Effect.Effect<NextDelay> =>
     ? Effect.succeed(byPolicy(retry.policy))
     : Effect.flatMap(bySchedule(retry.schedule), (next) => Effect.as(caughtUp(next, work), next))
 
+/** More steps than any schedule takes: a number in a checkpoint must not keep a run busy for ever. */
+const mostSteps = 10_000
+
 /** A schedule is no data: that of a saved run takes the steps again that it took for the failed attempts. */
-const caughtUp = (next: NextDelay, { attempts, errors, resumed }: Work): Effect.Effect<void> => {
+const caughtUp = (next: NextDelay, { attempts, errors, errorsDropped, resumed }: Work): Effect.Effect<void> => {
   if (resumed === undefined) return Effect.void
   const steps = resumed.waitMs === undefined ? attempts - 1 : attempts
   return Effect.forEach(
-    Array.from({ length: Math.max(0, steps) }, (_, i) => errors[i - (attempts - errors.length)]),
-    (error, i) => next(error === undefined ? undefined : new Error(error.error), i + 1),
+    Array.from({ length: Math.min(Math.max(0, steps), mostSteps) }, (_, i) => errors[Math.max(0, i - errorsDropped)]),
+    // Whatever it makes of that: what it says of the next failure counts.
+    (error, i) => Effect.ignoreCause(next(retold(error), i + 1)),
     { discard: true }
   )
+}
+
+/** As much of an attempt's error as was kept. */
+const retold = (error: Work["errors"][number] | undefined): Error => {
+  const { error: message = "", errorType: type = "Error" } = error ?? {}
+  return Object.assign(new Error(message), { name: type, _tag: type === "TimeoutError" ? "FlowTimeoutError" : type })
 }
 
 const byPolicy = (policy: RetryPolicy.RetryPolicy): NextDelay => (error, attempt) => {
