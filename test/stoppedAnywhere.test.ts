@@ -90,7 +90,7 @@ const drive = (turn: number | undefined, durability: StateGraph.Durability) =>
         yield* TestClock.adjust(2000)
         assert.isDefined(fiber.pollUnsafe(), `${where} hangs`)
         assert.isTrue(Exit.isSuccess(yield* Fiber.await(fiber)), where)
-        assert.deepStrictEqual(faults(events, { fallbacks: true }), [], where)
+        assert.deepStrictEqual(faults(events), [], where)
       }
       yield* Effect.flatMap(store.claim("t"), store.release)
     }

@@ -269,11 +269,21 @@ const difference = (was: unknown, is: unknown, path = ""): string | undefined =>
   return undefined
 }
 
+const phases: ReadonlyArray<unknown> = ["before", "after", "launched"]
+
 /** Steps and results in a saved run: it has gone on when there are more. */
 const progress = (value: unknown): number => {
   if (typeof value !== "object" || value === null) return 0
   return Object.entries(value).reduce(
-    (sum, [key, part]) => sum + (key === "steps" ? Number(part) : key === "result" ? 1 : progress(part)),
+    (sum, [key, part]) =>
+      sum +
+      (key === "steps"
+        ? Number(part) * 3
+        : key === "phase"
+        ? phases.indexOf(part)
+        : key === "result"
+        ? 1
+        : progress(part)),
     0
   )
 }
