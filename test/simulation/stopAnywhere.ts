@@ -269,24 +269,18 @@ const difference = (was: unknown, is: unknown, path = ""): string | undefined =>
   return undefined
 }
 
-const phases: ReadonlyArray<unknown> = ["before", "after", "launched"]
-
-/** Steps and results in a saved run: it has gone on when there are more. */
-const progress = (value: unknown): number => {
-  if (typeof value !== "object" || value === null) return 0
-  return Object.entries(value).reduce(
-    (sum, [key, part]) =>
-      sum +
-      (key === "steps"
-        ? Number(part) * 3
-        : key === "phase"
-        ? phases.indexOf(part)
-        : key === "result"
-        ? 1
-        : progress(part)),
-    0
-  )
+/** How far a saved run and everything in it has come: it has gone on when this differs. */
+const progress = (value: unknown): string => {
+  if (typeof value !== "object" || value === null) return ""
+  const { at, phase, result, steps } = value as { readonly [key: string]: unknown }
+  return `${String(at)} ${String(phase)} ${String(steps)} ${result !== undefined}(${
+    ["main", "joins", "flows", "line", "inner"].map((key) =>
+      progressIn((value as { readonly [key: string]: unknown })[key])
+    ).join()
+  })`
 }
+
+const progressIn = (value: unknown): string => Array.isArray(value) ? value.map(progress).join(";") : progress(value)
 
 /** What is restored and saved again before it has gone on is what had been saved. */
 const checkAgain = (simulation: Simulation, where: string, from: Saved, { saved: [first] }: Piece): void => {
