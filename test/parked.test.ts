@@ -1,6 +1,6 @@
 /** While one flow waits for somebody, everything else of the run goes on, and the run ends when nothing else can. */
 import { assert, describe } from "@effect/vitest"
-import { Effect, Fiber, Schema } from "effect"
+import { Effect, Fiber, Layer, Schema } from "effect"
 import { Bulkhead, CircuitBreakerRegistry, type ParallelConfig, StateGraph } from "effect-stategraph"
 import { TestClock } from "effect/testing"
 import {
@@ -440,6 +440,34 @@ describe("the circuit of a flow that waits for somebody", () => {
         "x Success x=2",
         "y Success y=1"
       ])
+    }))
+})
+
+describe("a circuit of a flow that is not run again", () => {
+  threaded("is kept from checkpoint to checkpoint", (drive) =>
+    Effect.gen(function*() {
+      // Each time another process: a registry of its own, that knows no circuits.
+      const graphOf = (ran: Array<string>) =>
+        make()
+          .addNode("each", (state, { item }) => item === "down" ? bad("down") : asks(ran, item)(state), {
+            item: Schema.String
+          })
+          .addFanInNode("join", joined)
+          .addParallelMap(StateGraph.START, "each", "join", {
+            items: () => ["down", "p", "q"],
+            key: (item) => item,
+            circuitBreaker: { key: (item) => `of ${item}`, failureThreshold: 1, resetTimeout: "10 days" }
+          })
+          .setFinishPoint("join").compile()
+      const isolated = <A, E, R>(self: Effect.Effect<A, E, R>) =>
+        Effect.provide(self, Layer.fresh(CircuitBreakerRegistry.layerMemory))
+      yield* isolated(drive.begin(graphOf([])))
+      yield* isolated(drive.resume(graphOf([]), { answers: { "each[p]/ok": 1 } }))
+      yield* isolated(Effect.gen(function*() {
+        const registry = yield* CircuitBreakerRegistry.CircuitBreakerRegistry
+        completed(yield* drive.resume(graphOf([]), { answers: { ok: 1 } }))
+        assert.strictEqual((yield* registry.state("of down")).state, "OPEN")
+      }))
     }))
 })
 

@@ -333,4 +333,14 @@ describe("a run that waits for somebody", () => {
         "start x"
       ])
     }))
+
+  threaded("does not hide what a callback raises, and waits on all the same", (drive) =>
+    Effect.gen(function*() {
+      const graph = graphOf([]).compile()
+      const callbacks = FlowCallbacks.make({ onFlowStart: () => Effect.fail("no") }, { errorPolicy: "raise" })
+      const first = yield* drive.begin(graph, { callbacks })
+      assert.strictEqual((failed(first) as { readonly _tag: string })._tag, "CallbackError")
+      assert.strictEqual((yield* statuses()).at(-1), "suspended")
+      completed(yield* drive.resume(graph, { answers: { "x/ok": 1, "outer/deep/ok": 2 } }))
+    }))
 })

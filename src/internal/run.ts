@@ -120,7 +120,10 @@ export const resume = (
                   durability: options.durability ?? "step",
                   parent: found.parent
                 }
-                const run = makeRun(compiled, fiber, runId, configs, emit, { kept })
+                const carried = saved.circuits.map(({ key }) =>
+                  key
+                )
+                const run = makeRun(compiled, fiber, runId, configs, emit, { kept, carried })
                 run.session.offer(answers)
                 restoreCircuits(compiled, saved.circuits, run.context, run.clock)
                 const state = compiled.codecs.decodeState(saved.main.state, "main.state")
@@ -277,9 +280,13 @@ export const registryOf = (compiled: Compiled, context: Context.Context<never>):
 const circuitsOf = (
   compiled: Compiled,
   context: Context.Context<never>,
-  clock: Clock.Clock
+  clock: Clock.Clock,
+  carried: ReadonlyArray<string> = []
 ): ReadonlyArray<RunState.CircuitSnapshot> => {
-  const keys = new Map<CircuitBreakerRegistry.Service, ReadonlySet<string>>()
+  const keys = new Map<CircuitBreakerRegistry.Service, ReadonlySet<string>>([[
+    registryOf(compiled, context),
+    new Set(carried)
+  ]])
   for (const graph of graphsOf(compiled)) {
     const registry = registryOf(graph, context)
     keys.set(registry, new Set([...keys.get(registry) ?? [], ...keysOf(graph.circuits)]))
@@ -366,7 +373,12 @@ const makeRun = (
   runId: string,
   { watching, ...configs }: Configs,
   listener: Emitter,
-  { inside, kept }: { readonly inside?: Inside; readonly kept?: Kept | undefined }
+  { carried, inside, kept }: {
+    readonly inside?: Inside
+    readonly kept?: Kept | undefined
+    /** Circuits that came with a saved run, whether or not anything of it uses them again. */
+    readonly carried?: ReadonlyArray<string>
+  }
 ): Run => {
   const { plan } = compiled
   const clock = fiber.getRef(Clock.Clock)
@@ -391,7 +403,7 @@ const makeRun = (
     metrics: compiled.metrics,
     context,
     annotations: fiber.getRef(References.CurrentLogAnnotations),
-    circuits: () => circuitsOf(compiled, context, clock),
+    circuits: () => circuitsOf(compiled, context, clock, carried),
     useCircuit: (branch, key) => noteCircuit(compiled.circuits, branch, key),
     inside,
     interceptor: fiber.getRef(CurrentInterceptor),
@@ -538,6 +550,7 @@ const exitOf = (end: End, run: Run): Exit.Exit<State, unknown> => {
       return Exit.failCause(end.cause)
     case "Interrupted":
       if (inside === undefined && suspended?.by === end) {
+        if (callbacks?.raised !== undefined) return Exit.fail(callbacks.raised)
         const { checkpointId, pending, state } = suspended
         session.error = new GraphSuspended({
           graph: run.plan.name,
