@@ -17,3 +17,10 @@ export * as Chaos from "./Chaos.ts"
  * @since 0.1.0
  */
 export * as CheckpointerConformance from "./CheckpointerConformance.ts"
+
+/**
+ * Running to the end on the virtual clock: hours in no time, to the millisecond.
+ *
+ * @since 0.1.0
+ */
+export * as VirtualTime from "./VirtualTime.ts"
