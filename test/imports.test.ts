@@ -100,7 +100,7 @@ const tiers: ReadonlyArray<ReadonlyArray<string>> = [
   ["testing/internal/conformance", "testing/internal/draw", "testing/internal/watching"],
   ["testing/internal/faults"],
   ["testing/internal/claimCases", "testing/internal/saveCases", "testing/internal/threadCases"],
-  ["testing/Chaos", "testing/CheckpointerConformance", "testing/VirtualTime"],
+  ["testing/Chaos", "testing/CheckpointerConformance", "testing/Script", "testing/VirtualTime"],
   ["testing/index"],
   ["internal/sharedConfig", "internal/sharedSeen", "internal/sharedStore"],
   ["internal/sharedCircuits"],

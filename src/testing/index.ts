@@ -19,6 +19,13 @@ export * as Chaos from "./Chaos.ts"
 export * as CheckpointerConformance from "./CheckpointerConformance.ts"
 
 /**
+ * Nodes that do what the test says, call by call.
+ *
+ * @since 0.1.0
+ */
+export * as Script from "./Script.ts"
+
+/**
  * Running to the end on the virtual clock: hours in no time, to the millisecond.
  *
  * @since 0.1.0
