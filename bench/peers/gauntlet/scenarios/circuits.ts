@@ -30,9 +30,9 @@ export const circuits: ReadonlyArray<Scenario> = [
     name: "half-open, one probe runs at a time",
     needs: ["circuit"],
     run: async ({ circuit }) => {
-      const open = await circuit!({ failures: 2, resetMs: 40 })
+      const open = await circuit!({ failures: 2, resetMs: 200 })
       await trip(open, 2)
-      await sleep(80)
+      await sleep(240)
       const probes = new Work({ ms: 60 })
       const calls = Array.from({ length: 10 }, () => open.call(probes).end)
       await sleep(30)
