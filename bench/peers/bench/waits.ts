@@ -8,7 +8,7 @@ import { limitMs } from "./constants.ts"
 
 export type Wait = "stops" | "refuses" | "failFast"
 
-const refusesMs = 300
+const refusesMs = 400
 
 const late: { readonly [W in Wait]: (peer: Peer) => Promise<number> } = {
   stops: (peer) => afterLimit(peer, new Work({ ms: Infinity })),

@@ -85,11 +85,11 @@ export const circuits: ReadonlyArray<Scenario> = [
     name: "a late success of a call from before the opening does not close it",
     needs: ["circuit"],
     run: async ({ circuit }) => {
-      const open = await circuit!({ failures: 2, resetMs: 150 })
-      const early = open.call(new Work({ ms: 250 }))
+      const open = await circuit!({ failures: 2, resetMs: 300 })
+      const early = open.call(new Work({ ms: 500 }))
       await trip(open, 2)
-      await sleep(190)
-      const probe = open.call(new Work({ ms: 120, error: new Error("still down") }))
+      await sleep(360)
+      const probe = open.call(new Work({ ms: 220, error: new Error("still down") }))
       is(await early.end, "success")
       await sleep(5)
       equal(await open.state(), "HALF_OPEN", "the state while the probe runs")

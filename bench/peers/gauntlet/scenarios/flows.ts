@@ -59,7 +59,7 @@ export const flows: ReadonlyArray<Scenario> = [
     needs: ["flows", "limit"],
     run: async ({ fan }) => {
       const ten = works((i) => new Work(i === 3 ? { ms: Infinity } : { ms: 10, value: i }))
-      const [end] = await timed(fan!(ten, { limitMs: 60 }).end, 600)
+      const [end] = await timed(fan!(ten, { limitMs: 120 }).end, 600)
       equal([...tally(onlyJoin(end))].sort(), allBut("n3", "timeout"), "the join")
       equal(ten["n3"]!.stopped, 1, "how often it was stopped")
     }

@@ -51,10 +51,10 @@ export const limits: ReadonlyArray<Scenario> = [
     name: "the limit of one call stops no other call",
     needs: ["limit"],
     run: async ({ caller }) => {
-      const call = caller({ limitMs: 60 })
+      const call = caller({ limitMs: 200 })
       const hangs = call(new Work({ ms: Infinity }))
-      await sleep(30)
-      const [outcome] = await timed(call(new Work({ ms: 45, value: "mine" })).end, 400)
+      await sleep(100)
+      const [outcome] = await timed(call(new Work({ ms: 130, value: "mine" })).end, 600)
       equal(outcome, { is: "success", value: "mine" }, "the other call")
       is((await timed(hangs.end, 400))[0], "timeout")
     }
@@ -63,7 +63,7 @@ export const limits: ReadonlyArray<Scenario> = [
     name: "the call after one that reached its limit works",
     needs: ["limit"],
     run: async ({ caller }) => {
-      const call = caller({ limitMs: 30 })
+      const call = caller({ limitMs: 100 })
       is((await timed(call(new Work({ ms: Infinity })).end, 400))[0], "timeout")
       equal(await call(new Work({ ms: 5, value: 1 })).end, { is: "success", value: 1 }, "the next call")
     }
