@@ -73,6 +73,9 @@ export const checkLine = (
     })
     join.maps.forEach((map, j) => {
       const edge = edgeOf(plan, map, fanIn)
+      if (edge.map === undefined) {
+        throw new Gone(`the parallel edge "${edge.name}" from "${edge.from}" of the graph is no map any more`)
+      }
       const path = `${where}.joins[${i}].maps[${j}]`
       codecs.decodeState(map.state, `${path}.state`)
       map.items?.forEach((item, k) => codecs.item(edge).decode(item, `${path}.items[${k}]`))

@@ -149,6 +149,7 @@ export const found = (
     const read = decode(checkpoint.body)
     if (Result.isFailure(read)) return fail(...read.failure)
     const saved = read.success
+    if (saved.graph !== graph) return fail("WrongGraph", `it was saved by graph "${saved.graph}"`)
     try {
       checkLine(compiled, saved.main, "main")
     } catch (error) {
@@ -167,18 +168,24 @@ export const found = (
 const decodeBody = Schema.decodeUnknownResult(RunState.fromBody)
 
 const decode = (body: string): Result.Result<RunState.RunState, [CheckpointReason, string]> => {
+  const unreadable = (issue: string) => Result.fail<[CheckpointReason, string]>(["Unreadable", `its body is ${issue}`])
+  let version: unknown
   try {
-    const version = (JSON.parse(body) as { readonly format?: unknown } | null)?.format
-    if (version !== undefined && version !== RunState.format) {
-      const issue = `it has format ${JSON.stringify(version)}, this version reads format ${RunState.format}`
-      return Result.fail(["Incompatible", issue])
-    }
+    version = (JSON.parse(body) as { readonly format?: unknown } | null)?.format
+  } catch (error) {
+    return unreadable(`no JSON: ${error instanceof Error ? error.message : String(error)}`)
+  }
+  if (version !== undefined && version !== RunState.format) {
+    const issue = `it has format ${JSON.stringify(version)}, this version reads format ${RunState.format}`
+    return Result.fail(["Incompatible", issue])
+  }
+  try {
     return Result.mapError(decodeBody(body), ({ issue }): [CheckpointReason, string] => {
       const { message, path } = firstIssue(issue)
       return ["Unreadable", `its body is no saved run: ${message}${path === "" ? "" : ` at ${path}`}`]
     })
-  } catch (error) {
-    return Result.fail(["Unreadable", `its body is no JSON: ${error instanceof Error ? error.message : String(error)}`])
+  } catch {
+    return unreadable("nested too deep")
   }
 }
 

@@ -77,4 +77,4 @@ export const ended = <A, E>(
   })
 
 /** The clock waits for what it wakes, not for what begins by itself. */
-const settled = Effect.repeat(Effect.yieldNow, { times: 40 })
+export const settled = Effect.repeat(Effect.yieldNow, { times: 40 })
