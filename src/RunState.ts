@@ -45,7 +45,8 @@ export const Pending = Schema.Struct({
  */
 export type Pending = typeof Pending.Type
 
-const Count = Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))
+// Not the largest there is: a run counts on from there.
+const Count = Schema.Int.check(Schema.isGreaterThanOrEqualTo(0), Schema.isLessThanOrEqualTo(2 ** 52))
 const Ms = Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0))
 /** Values by name, as pairs: a name can be anything. */
 const named = <S extends Schema.Constraint>(value: S) => Schema.Array(Schema.Tuple([Schema.String, value]))

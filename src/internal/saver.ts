@@ -152,7 +152,9 @@ export class Saver {
 
   #broken(cause: unknown): CheckpointError {
     const { graph, held: { thread } } = this.#around
-    return new CheckpointError({ thread, graph, reason: "NotEncodable", issue: "the run cannot be encoded", cause })
+    const why = cause instanceof Error ? cause.message : String(cause)
+    const issue = `the run cannot be written as JSON: ${why}`
+    return new CheckpointError({ thread, graph, reason: "NotEncodable", issue, cause })
   }
 
   /** The save at the end of a run, or before it waits for somebody. Waits for the one that is on. */
