@@ -444,7 +444,9 @@ class Maker {
       ...this.#retry(retries),
       ...random.chance(0.5) ? { concurrency: 1 + random.below(3) } : {},
       ...random.chance(0.3) ? { key: (_item: unknown, i: number) => `key ${i}` } : {},
-      ...random.chance(0.3) ? { config: (_item: unknown, i: number) => ({ grace: i, timeout: 100_000 + i }) } : {},
+      ...random.chance(0.3)
+        ? { config: (_item: unknown, i: number) => ({ grace: i, timeout: 10 * (part.longest + 1_000) + i }) }
+        : {},
       items: () =>
         as === 0 ? items : as === 1 ? Stream.fromIterable(items) : (function*() {
           yield* items
