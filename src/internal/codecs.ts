@@ -29,8 +29,17 @@ const codecOf = (schema: AnyCodec): Codec => {
   const encode = Schema.encodeUnknownResult(schema)
   const decode = Schema.decodeUnknownResult(schema)
   return {
-    encode: (value, where) => checked(encode(value), where) as Schema.Json,
+    encode: (value, where) => checked(orMisfit(() => encode(value), where), where) as Schema.Json,
     decode: (json, where) => checked(decode(json), where)
+  }
+}
+
+/** What a schema throws is no defect of the run. */
+const orMisfit = <A>(encode: () => A, where: string): A => {
+  try {
+    return encode()
+  } catch (error) {
+    throw new Misfit(where, error instanceof Error ? error.message : String(error))
   }
 }
 
