@@ -19,6 +19,13 @@ export * as Chaos from "./Chaos.ts"
 export * as CheckpointerConformance from "./CheckpointerConformance.ts"
 
 /**
+ * What happened in a run, for assertions that say what they expected and what happened instead.
+ *
+ * @since 0.1.0
+ */
+export * as Recorder from "./Recorder.ts"
+
+/**
  * Nodes that do what the test says, call by call.
  *
  * @since 0.1.0
