@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { stopAnywhere } from "./simulation/stopAnywhere.ts"
 
-/** `STOP_SEEDS=1-5000 npx vitest run test/stopAnywhere.test.ts` runs those, `STOP_SEEDS=17` that one. */
+/** `npm run simulate -- --seeds 5000`, or `STOP_SEEDS=1-5000 npx vitest run test/stopAnywhere.test.ts` runs those, `STOP_SEEDS=17` that one. */
 const [first = 1, last = first] = (process.env["STOP_SEEDS"] ?? "1-100").split("-").map(Number)
 /** `STOP_EFFORT=100` stops each in that many ways, and resumes that many of its checkpoints. */
 const effort = process.env["STOP_EFFORT"]
