@@ -16,6 +16,7 @@ import type * as GraphEvent from "../GraphEvent.ts"
 import * as ParallelConfig from "../ParallelConfig.ts"
 import { Codecs } from "./codecs.ts"
 import { compile, type CompileInput, type Making } from "./compile.ts"
+import { type Compiled, registryOf } from "./compiled.ts"
 import { OptionReader } from "./option.ts"
 import {
   type BuilderData,
@@ -29,8 +30,9 @@ import {
   type State,
   type Subgraph
 } from "./plan.ts"
+import type { ResumeOptions, RunOptions } from "./prepare.ts"
 import { asOptions, orProblems, readFallback, readPolicy } from "./readOptions.ts"
-import { type Compiled, execute, registryOf, resume, type ResumeOptions, type RunOptions } from "./run.ts"
+import { execute, resume } from "./run.ts"
 
 interface MakeInput {
   readonly parallel?: ParallelConfig.Input | undefined

@@ -9,9 +9,9 @@ import { type CallbackError, type GraphProblem, GraphValidationError, type Inval
 import * as GraphMetrics from "../GraphMetrics.ts"
 import * as ParallelConfig from "../ParallelConfig.ts"
 import type { SameCircuit } from "./circuits.ts"
+import type { Compiled } from "./compiled.ts"
 import { OptionReader } from "./option.ts"
 import { type BuilderData, link, type ParallelData, type Plan, type PlanEdge } from "./plan.ts"
-import type { Compiled } from "./run.ts"
 import { validate } from "./validate.ts"
 
 export interface CompileInput {

@@ -6,7 +6,7 @@ import type * as Schema from "effect/Schema"
 import type * as Completion from "../Completion.ts"
 import type { InvalidConfigError } from "../GraphError.ts"
 import * as ParallelConfig from "../ParallelConfig.ts"
-import type { Compiled } from "./run.ts"
+import type { Compiled } from "./compiled.ts"
 
 export const START = "__start__"
 export const END = "__end__"
