@@ -29,6 +29,8 @@ const features = [
   "main line beside its flows",
   "map",
   "merging fan-in",
+  "point to wait at",
+  "question",
   "schedule",
   "several fan-ins",
   "subgraph",
@@ -40,10 +42,12 @@ describe("random graphs", () => {
   it.live(`of seeds ${first} to ${last} come to the same wherever they are stopped`, () =>
     Effect.gen(function*() {
       const found = new Map<string, number>()
+      let suspensions = 0
       for (let seed = first; seed <= last; seed++) {
         const outcome = yield* stopAnywhere(seed, { checkpoints, stops })
         const replay = `STOP_SEEDS=${seed}${effort === undefined ? "" : ` STOP_EFFORT=${effort}`}`
         assert.deepStrictEqual(outcome.problems, [], `replay it with ${replay}`)
+        suspensions += outcome.suspensions
         for (const feature of [...outcome.features, outcome.ended]) {
           found.set(feature, (found.get(feature) ?? 0) + 1)
         }
@@ -52,6 +56,7 @@ describe("random graphs", () => {
       if (last - first < 99) return
       for (const feature of features) assert.isAtLeast(found.get(feature) ?? 0, 3, feature)
       assert.deepStrictEqual([...found.keys()].sort(), features)
+      assert.isAbove(suspensions, 20)
     }), 100_000_000)
 
   it.live("are the same for the same seed", () =>

@@ -3,7 +3,7 @@
  * stopped and continued sees the same world as one that is not.
  */
 import { Effect, Schema } from "effect"
-import type { Completion, ParallelFlowResult } from "effect-stategraph"
+import { type Completion, type ParallelFlowResult, StateGraph } from "effect-stategraph"
 import { Random } from "./random.ts"
 
 export class Boom extends Schema.TaggedError<Boom>()("Boom", { message: Schema.String, code: Schema.Number }) {}
@@ -52,8 +52,16 @@ interface Entry {
   readonly failed: boolean
 }
 
+/** The answer to every question. */
+export const answer = 41
+
 /** What has happened in one piece of a run, and what its fan-ins have seen. */
 export class Journal {
+  /** Whether it is a run that can wait for somebody; if not, all answers are known. */
+  readonly waits: boolean
+  constructor(waits = false) {
+    this.waits = waits
+  }
   readonly entries: Array<Entry> = []
   readonly joined = new Map<string, string>()
   readonly problems: Array<string> = []
@@ -83,6 +91,8 @@ export interface Act {
   readonly how: "boom" | "error" | "text" | "object" | "defect"
   readonly takes: "now" | "time" | "lock" | "cleanup"
   readonly also?: "at" | "big" | "tags" | "nothing" | undefined
+  /** Asks somebody first. */
+  readonly asks?: boolean
   /** Counts the rounds of its loop. */
   readonly counts?: boolean
 }
@@ -112,7 +122,21 @@ const failure = (how: Act["how"], message: string): Effect.Effect<never, unknown
   }
 }
 
+const Question = Schema.Struct({ answer: Schema.Number })
+
 export const run = (journal: Journal, act: Act) => (state: State, told: Told): unknown => {
+  if (act.asks !== true) return work(journal, act, state, told)
+  if (!journal.waits) return work(journal, act, { ...state, n: mix(state.n, answer) }, told)
+  return Effect.flatMap(
+    StateGraph.suspend(`about ${told.node}`, Question, { attempt: told.attempt }),
+    ({ answer }) => {
+      const update = work(journal, act, { ...state, n: mix(state.n, answer) }, told)
+      return Effect.isEffect(update) ? update : Effect.succeed(update)
+    }
+  )
+}
+
+const work = (journal: Journal, act: Act, state: State, told: Told): unknown => {
   const { attempt, idempotencyKey, index, node } = told
   const key = `${idempotencyKey}@${attempt}`
   const step = hash(`${key} ${JSON.stringify(told.item ?? null)} ${index}`)
@@ -129,10 +153,10 @@ export const run = (journal: Journal, act: Act) => (state: State, told: Told): u
     return result
   }
   const ended = fails ? failure(act.how, `${node} ${attempt}`) : Effect.succeed(result)
-  const work = attempt <= act.hangs ? Effect.never : Effect.andThen(Effect.sleep(act.ms), ended)
+  const self = attempt <= act.hangs ? Effect.never : Effect.andThen(Effect.sleep(act.ms), ended)
   return Effect.acquireUseRelease(
     Effect.sync(() => journal.begin(key)),
-    () => act.takes === "lock" && attempt > act.hangs ? Effect.uninterruptible(work) : work,
+    () => act.takes === "lock" && attempt > act.hangs ? Effect.uninterruptible(self) : self,
     (_, exit) =>
       Effect.andThen(
         act.takes === "cleanup" ? Effect.sleep(act.ms) : Effect.void,

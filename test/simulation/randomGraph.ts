@@ -16,7 +16,7 @@ interface Builder {
   addConditionalEdges(from: string, decide: unknown, targets: Readonly<Record<string, string>>): Builder
   addParallelEdge(from: string, to: string, fanIn: string, config?: unknown): Builder
   addParallelMap(from: string, to: string, fanIn: string, options: unknown): Builder
-  compile(): object
+  compile(options?: object): object
 }
 
 /** Where a part of a graph is. */
@@ -45,7 +45,9 @@ interface Part {
 interface Branch {
   readonly add: (builder: Builder, from: string, fanIn: string, limited: boolean) => Builder
   readonly count: number
+  /** For sure; if not, it may all the same, unless it never does. */
   readonly succeeds: boolean
+  readonly never?: boolean
   readonly longest: number
   /** Its fan-out has only so many places: what never ends must not take them. */
   readonly limited?: boolean
@@ -65,26 +67,40 @@ interface Start {
 /** The graph of a seed; the same every time, but for the journal that its nodes write to. */
 export const randomGraph = (seed: number, journal: Journal): Made => {
   const random = new Random(seed)
-  const maker = new Maker(random, journal, "sim", { next: 0, left: 8 + random.below(22) }, new Set())
+  const asks = random.chance(0.3) ? 1 + random.below(3) : 0
+  const names = { next: 0, left: 8 + random.below(22), asks, waits: asks > 0 }
+  const maker = new Maker(random, journal, "sim", names, new Set())
   const line = maker.line({ depth: 3, patience: 1, mayFail: random.chance(0.4), mapped: false })
   return { graph: maker.finish(line), features: maker.features }
+}
+
+/** What the graphs of a seed share. */
+interface Names {
+  next: number
+  /** So many nodes may still be made. */
+  left: number
+  /** So many of them may ask somebody, or be points where a line waits. */
+  asks: number
+  /** Whether there are such at all: then nothing else lasts for ever. */
+  readonly waits: boolean
 }
 
 class Maker {
   readonly #random: Random
   readonly #journal: Journal
   readonly #name: string
-  readonly #names: { next: number; left: number }
+  readonly #names: Names
   readonly #classes: boolean
   readonly #nodes: Array<(builder: Builder) => Builder> = []
   readonly #edges: Array<(builder: Builder) => Builder> = []
+  readonly #stops = { suspendBefore: new Array<string>(), suspendAfter: new Array<string>() }
   readonly features: Set<string>
 
   constructor(
     random: Random,
     journal: Journal,
     name: string,
-    names: { next: number; left: number },
+    names: Names,
     features: Set<string>
   ) {
     this.#random = random
@@ -101,7 +117,8 @@ class Maker {
       ...this.#classes ? { error: Boom } : {}
     }) as unknown as Builder
     for (const add of [...this.#nodes, ...this.#edges]) builder = add(builder)
-    return builder.addEdge(StateGraph.START, first).addEdge(last, StateGraph.END).compile()
+    return builder.addEdge(StateGraph.START, first).addEdge(last, StateGraph.END)
+      .compile(this.#journal.waits ? this.#stops : {})
   }
 
   #fresh(prefix: string): string {
@@ -110,8 +127,24 @@ class Maker {
   }
 
   #add(name: string, act: Act | undefined, policy: object = {}): string {
-    this.#nodes.push((builder) => builder.addNode(name, act && run(this.#journal, act), policy))
+    const asking = act && this.#asking(name, act)
+    this.#nodes.push((builder) => builder.addNode(name, asking && run(this.#journal, asking), policy))
     return name
+  }
+
+  /** Now and then a node asks somebody, or its line waits before or after it. */
+  #asking(name: string, act: Act): Act {
+    const random = this.#random
+    if (this.#names.asks === 0 || !random.chance(0.25)) return act
+    this.#names.asks--
+    const kind = random.below(4)
+    if (kind < 2) {
+      this.features.add("question")
+      return { ...act, asks: true }
+    }
+    this.features.add("point to wait at")
+    this.#stops[kind === 2 ? "suspendBefore" : "suspendAfter"].push(name)
+    return act
   }
 
   #edge(from: string, to: string): void {
@@ -339,7 +372,7 @@ class Maker {
     const count = branches.reduce((sum, branch) => sum + branch.count, 0)
     const successful = branches.reduce((sum, branch) => sum + (branch.succeeds ? branch.count : 0), 0)
     const failed = count - successful
-    const endless = branches.some(({ limited }) => limited) ? 0 : 1 + random.below(2)
+    const endless = this.#names.waits || branches.some(({ limited }) => limited) ? 0 : 1 + random.below(2)
     this.features.add("completion rule")
     switch (random.below(4)) {
       case 0:
@@ -347,9 +380,9 @@ class Maker {
       case 1:
         return successful === 0 || failed > 0 ? { endless: 0 } : { rule: { minSuccessful: successful }, endless }
       case 2:
-        return failed === 0 || successful > 0
-          ? { rule: { tolerate: failed }, endless: 0 }
-          : { rule: { tolerate: endless === 0 ? failed : failed - 1 }, endless }
+        return endless > 0 && branches.every((branch) => branch.never)
+          ? { rule: { tolerate: count - 1 }, endless }
+          : { rule: { tolerate: failed }, endless: 0 }
       default:
         return { rule: { tolerateRatio: 1 }, endless: 0 }
     }
@@ -425,6 +458,7 @@ class Maker {
         builder.addParallelEdge(from, first, fanIn, { ...config, ...limited ? {} : total }),
       count: 1,
       succeeds: false,
+      never: true,
       longest: (retries + 1) * 500
     }
   }

@@ -2,13 +2,13 @@
  * A random graph run once without a stop, and then saved, stopped and continued in every way: both must come to the same, and no
  * work that was saved may be done again.
  */
-import { Cause, Effect, Exit, type Fiber, Logger, Random as EffectRandom, Result, Schema } from "effect"
-import { Checkpointer, CircuitBreakerRegistry, type GraphEvent, RunState } from "effect-stategraph"
+import { Cause, Effect, Exit, type Fiber, Logger, Option, Random as EffectRandom, Result, Schema } from "effect"
+import { Checkpointer, CircuitBreakerRegistry, GraphError, type GraphEvent, RunState } from "effect-stategraph"
 import { TestClock } from "effect/testing"
 import { compiledOf } from "../../src/internal/builder.ts"
 import { execute, resume } from "../../src/internal/run.ts"
 import type { Durability } from "../../src/internal/saver.ts"
-import { input, Journal, lineOf, State } from "./determined.ts"
+import { answer, input, Journal, lineOf, State } from "./determined.ts"
 import { Random } from "./random.ts"
 import { randomGraph } from "./randomGraph.ts"
 
@@ -68,12 +68,15 @@ interface Options {
   readonly from?: Checkpointer.Service
   readonly stop?: Stop
   readonly slow?: boolean
+  /** Decides which questions are answered. */
+  readonly answering?: Random
 }
 
 /** As in a new process: a graph, a registry of circuits and a journal of its own. */
-const piece = ({ durability, from, seed, slow = false, stop = never }: Options): Effect.Effect<Piece> =>
+const piece = ({ answering, durability, from, seed, slow = false, stop = never }: Options): Effect.Effect<Piece> =>
   Effect.gen(function*() {
-    const journal = new Journal()
+    const journal = new Journal(durability !== undefined)
+    const answers = from === undefined || answering === undefined ? {} : yield* answersTo(from, answering)
     const compiled = compiledOf(randomGraph(seed, journal).graph)
     const events: Array<GraphEvent.Any> = []
     const saved: Array<Saved> = []
@@ -93,7 +96,7 @@ const piece = ({ durability, from, seed, slow = false, stop = never }: Options):
     running.fiber = yield* Effect.forkDetach(
       (from === undefined
         ? execute(compiled, input, options, emit)
-        : resume(compiled, thread, { durability: durability ?? "step" }, emit)).pipe(
+        : resume(compiled, thread, { durability: durability ?? "step", answers }, emit)).pipe(
           Effect.provideService(
             CircuitBreakerRegistry.CircuitBreakerRegistry,
             CircuitBreakerRegistry.makeUnsafe()
@@ -120,6 +123,19 @@ const piece = ({ durability, from, seed, slow = false, stop = never }: Options):
     }
     return { exit, journal, saved, events, store, stoppedAt }
   })
+
+/** Answers to some of the questions that a run waits with, at least to one. */
+const answersTo = (store: Checkpointer.Service, random: Random): Effect.Effect<Readonly<Record<string, unknown>>> =>
+  Effect.gen(function*() {
+    const checkpoint = Option.getOrThrow(yield* store.load(thread))
+    if (checkpoint.status !== "suspended") return {}
+    const open = RunState.pending(Schema.decodeSync(RunState.fromBody)(checkpoint.body))
+      .filter(({ when }) => when === "asked")
+      .map(({ branch, name }) => branch === undefined ? name : `${branch}/${name}`)
+    const all = random.chance(0.5)
+    const some = open.filter((_, i) => all || i === 0 || random.chance(0.3))
+    return Object.fromEntries(some.map((name) => [name, { answer }]))
+  }).pipe(Effect.orDie)
 
 /** A store as it was after some saves, in another process. */
 const copyOf = (saved: ReadonlyArray<Saved>): Effect.Effect<Checkpointer.Service> =>
@@ -166,6 +182,9 @@ const show = (exit: Exit.Exit<unknown, unknown> | undefined): string => {
   return error instanceof Error ? `${error.name}: ${error.message}` : JSON.stringify(error)
 }
 
+const isSuspended = ({ exit }: Piece): boolean =>
+  exit !== undefined && Exit.isFailure(exit) && Cause.squash(exit.cause) instanceof GraphError.GraphSuspended
+
 const isStopped = ({ exit }: Piece): boolean =>
   exit !== undefined && Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)
 
@@ -176,6 +195,8 @@ export interface Outcome {
   readonly features: ReadonlySet<string>
   readonly checkpoints: number
   readonly executions: number
+  /** How often its run waited for somebody. */
+  readonly suspensions: number
 }
 
 class Simulation {
@@ -183,6 +204,7 @@ class Simulation {
   readonly reference: Piece
   readonly expected: Count
   checkpoints = 0
+  suspensions = 0
   constructor(reference: Piece) {
     this.reference = reference
     this.expected = new Count().add(reference.journal)
@@ -228,7 +250,7 @@ class Simulation {
       }
       if (!this.expected.fails(key)) extras.set(lineOf(key), (extras.get(lineOf(key)) ?? 0) + extra)
     }
-    const stops = pieces.length - 1
+    const stops = pieces.filter(({ taken }) => taken !== undefined).length
     for (const [line, extra] of extras) {
       if (strict && extra > stops) {
         this.says(where, `${extra} executions on line ${line} were repeated by ${stops} stops`)
@@ -305,6 +327,17 @@ const isOver = ({ saved }: Piece): boolean => {
 
 const durabilities: ReadonlyArray<Durability> = ["step", "async", "exit"]
 
+/** One after the other until the run does not wait for an answer any more. */
+const pieces = (options: Options): Effect.Effect<ReadonlyArray<Piece>> =>
+  Effect.gen(function*() {
+    const all = [yield* piece(options)]
+    for (let last = all[0]!; isSuspended(last) && all.length < 100; all.push(last)) {
+      yield* TestClock.adjust("1 hour")
+      last = yield* piece({ ...options, from: last.store })
+    }
+    return all
+  })
+
 /** A run that is interrupted a few times, and continued each time. */
 const interruptions = (simulation: Simulation, seed: number, random: Random): Effect.Effect<void> =>
   Effect.gen(function*() {
@@ -312,31 +345,43 @@ const interruptions = (simulation: Simulation, seed: number, random: Random): Ef
     const slow = random.chance(0.5)
     const known: Array<Known> = []
     const told: Array<string> = []
+    const { events } = simulation.reference
+    const longest = Math.ceil((events.at(-1)!.at - events[0]!.at) * 1.2)
     let from: Checkpointer.Service | undefined
-    for (let left = 1 + random.below(3);; left--) {
-      const { events } = simulation.reference
-      const ms = Math.ceil((events.at(-1)!.at - events[0]!.at) * 1.2)
+    for (let left = 1 + random.below(3);;) {
       const stop = left === 0
         ? never
         : random.chance(0.5)
-        ? { ms: random.below(ms + 1) }
+        ? { ms: random.below(longest + 1) }
         : { event: 1 + random.below(events.length) }
       told.push(JSON.stringify(stop))
       const where = `${durability}${slow ? ", slow" : ""}, stopped at ${told.join(", ")}`
-      const last: Piece = yield* piece({ seed, durability, stop, slow, ...from === undefined ? {} : { from } })
-      // What comes too late to be stopped has ended all the same.
-      if (left === 0 || !isStopped(last) || isOver(last)) {
-        known.push({ journal: last.journal })
-        if (isStopped(last)) return simulation.counted(where, known)
-        simulation.ended(where, last)
-        return simulation.counted(where, known)
-      }
-      known.push({ journal: last.journal, taken: last.stoppedAt, went: last.journal.entries.length })
+      const last: Piece = yield* piece({
+        seed,
+        durability,
+        stop,
+        slow,
+        answering: random,
+        ...from === undefined ? {} : { from }
+      })
       const saved = last.saved.at(-1)
       if (saved !== undefined) checkBody(simulation, where, saved)
+      const waits = isSuspended(last) || isStopped(last) && saved?.draft.status === "suspended"
+      // What comes too late to be stopped has ended all the same.
+      if (!waits && (!isStopped(last) || isOver(last))) {
+        known.push({ journal: last.journal })
+        if (!isStopped(last)) simulation.ended(where, last)
+        return simulation.counted(where, known)
+      }
+      if (waits) known.push({ journal: last.journal })
+      else {
+        known.push({ journal: last.journal, taken: last.stoppedAt, went: last.journal.entries.length })
+        left--
+      }
       // It may have been stopped before it had its thread.
       if (from !== undefined || last.saved.length > 0) from = last.store
       yield* TestClock.adjust("1 hour")
+      if (told.length > 100) return simulation.says(where, "it does not end")
     }
   })
 
@@ -345,41 +390,49 @@ const kills = (simulation: Simulation, seed: number, random: Random, checkpoints
   Effect.gen(function*() {
     const durability = random.pick<Durability>(["step", "step", "async"])
     const slow = random.chance(0.5)
+    const options: Options = { seed, durability, slow, answering: random }
     const name = `${durability}${slow ? ", slow" : ""}`
-    const whole = yield* piece({ seed, durability, slow })
-    simulation.ended(name, whole)
-    simulation.counted(name, [whole])
-    simulation.checkpoints = whole.saved.length
-    const chosen = new Set(whole.saved.keys())
+    const whole = yield* pieces(options)
+    simulation.ended(name, whole.at(-1)!)
+    simulation.counted(name, whole)
+    const all = whole.flatMap((piece, k) => piece.saved.map((saved, i) => ({ k, i, piece, saved })))
+    simulation.checkpoints = all.length
+    simulation.suspensions = whole.length - 1
+    const chosen = new Set(all.keys())
     while (chosen.size > checkpoints) chosen.delete(random.pick([...chosen]))
-    for (const i of chosen) {
-      const saved = whole.saved[i]!
-      if (saved.draft.status === "completed") continue
-      const where = `${name}, killed at checkpoint ${i}`
+    for (const at of chosen) {
+      const { i, k, piece: first, saved } = all[at]!
+      const { status } = saved.draft
+      if (status === "completed") continue
+      const where = `${name}, killed at checkpoint ${at}`
       checkBody(simulation, where, saved)
-      const left = whole.saved.slice(0, i + 1)
-      const next = yield* piece({ seed, from: yield* copyOf(left), durability, slow })
-      simulation.ended(where, next)
+      const left = all.slice(0, at + 1).map(({ saved }) => saved)
+      const next = yield* pieces({ ...options, from: yield* copyOf(left) })
+      simulation.ended(where, next.at(-1)!)
       // What failed is tried again.
-      if (saved.draft.status === "failed") continue
-      if (durability === "step") checkAgain(simulation, where, saved, next)
-      simulation.counted(where, [{ journal: whole.journal, taken: saved.taken }, next])
-      const went = whole.saved[i + 1]?.written ?? whole.journal.entries.length
-      const late = [{ journal: whole.journal, taken: saved.taken, went }, next]
+      if (status === "failed") continue
+      const before: ReadonlyArray<Known> = whole.slice(0, k)
+      // A step waits until where it goes on from is saved.
+      const isSame = durability === "step" && status === "running"
+      if (isSame) checkAgain(simulation, where, saved, next[0]!)
+      simulation.counted(where, [...before, { journal: first.journal, taken: saved.taken }, ...next])
+      const went = first.saved[i + 1]?.written ?? first.journal.entries.length
+      const late = [...before, { journal: first.journal, taken: saved.taken, went }, ...next]
       simulation.counted(`${where}, late`, late, durability === "step")
       if (!random.chance(0.4)) continue
-      const j = random.below(next.saved.length)
-      const again = next.saved[j]
+      const j = random.below(next[0]!.saved.length)
+      const again = next[0]!.saved[j]
       if (again === undefined || again.draft.status !== "running") continue
-      const from = yield* copyOf([...left, ...next.saved.slice(0, j + 1)])
-      const last = yield* piece({ seed, from, durability, slow })
+      const from = yield* copyOf([...left, ...next[0]!.saved.slice(0, j + 1)])
+      const last = yield* pieces({ ...options, from })
       const twice = `${where}, and at checkpoint ${j} after that`
-      simulation.ended(twice, last)
-      if (durability === "step") checkAgain(simulation, twice, again, last)
+      simulation.ended(twice, last.at(-1)!)
+      if (durability === "step") checkAgain(simulation, twice, again, last[0]!)
       simulation.counted(twice, [
-        { journal: whole.journal, taken: saved.taken },
-        { journal: next.journal, taken: again.taken },
-        last
+        ...before,
+        { journal: first.journal, taken: saved.taken },
+        { journal: next[0]!.journal, taken: again.taken },
+        ...last
       ])
     }
   })
@@ -402,6 +455,7 @@ export const stopAnywhere = (seed: number, effort: Effort): Effect.Effect<Outcom
       ended: reference.exit === undefined ? "hung" : Exit.isSuccess(reference.exit) ? "completed" : "failed",
       features,
       checkpoints: simulation.checkpoints,
-      executions: simulation.expected.starts.size
+      executions: simulation.expected.starts.size,
+      suspensions: simulation.suspensions
     }
   }).pipe(Effect.provide(TestClock.layer()))
