@@ -1,7 +1,8 @@
 /** Circuits of runs that are stopped and continued by a process that knows none of them. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Schema } from "effect"
-import { CircuitBreakerRegistry, type ParallelFlowResult, StateGraph } from "effect-stategraph"
+import { Duration, Effect, Schema } from "effect"
+import { CircuitBreakerRegistry, GraphError, type ParallelFlowResult, StateGraph } from "effect-stategraph"
+import { TestClock } from "effect/testing"
 import { copyOf, countOf, ended, interrupted, killed, lastOf, thread } from "./support/killed.ts"
 
 const State = Schema.Struct({ n: Schema.Number })
@@ -88,6 +89,35 @@ describe("the circuit of a continued run", () => {
       ])
       const { circuits } = (yield* lastOf(second)) as { readonly circuits: ReadonlyArray<{ readonly key: string }> }
       assert.deepStrictEqual(circuits.map(({ key }) => key), ["bad"])
+    }))
+
+  it.effect("stays open for the rest of its time, without that of the stop", () =>
+    Effect.gen(function*() {
+      const waits: Array<unknown> = []
+      const circuitBreaker = { key: "k", failureThreshold: 1, resetTimeout: 100 }
+      const graph = StateGraph.make("g", State)
+        .addNode("bad", () => Effect.fail("no")).addNode("again").addNode("wait", () => Effect.sleep(40))
+        .addFanInNode("join", () => ({}))
+        .addFanInNode("last", (_state, { parallelResults }) => {
+          const failure = parallelResults[0]!.get("failure")
+          waits.push(failure instanceof GraphError.CircuitOpenError ? Duration.toMillis(failure.retryAfter) : failure)
+          return {}
+        })
+        .addParallelEdge(StateGraph.START, "bad", "join", { circuitBreaker })
+        .addEdge("join", "wait")
+        .addParallelEdge("wait", "again", "last", { circuitBreaker })
+        .setFinishPoint("last").compile()
+      for (const stops of [1, 2, 3, 4]) {
+        const store = yield* interrupted(graph.invoke(input, { thread }), 20)
+        for (let i = 1; i < stops; i++) {
+          yield* TestClock.adjust("1 hour")
+          yield* interrupted(graph.resume(thread), 20, store)
+        }
+        yield* TestClock.adjust("1 hour")
+        yield* ended(graph.resume(thread), store)
+      }
+      // It has been open for 20 ms for each stop, and for the 40 ms of the wait.
+      assert.deepStrictEqual(waits, [40, 20, undefined, undefined])
     }))
 
   it.effect("is what the registry knows of it, if it knows it", () =>
