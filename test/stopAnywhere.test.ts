@@ -12,6 +12,7 @@ const checkpoints = Number(effort ?? 1)
 
 /** What the graphs are made of, and how their runs end. */
 const features = [
+  "bulkhead",
   "circuit",
   "completed",
   "completion rule",

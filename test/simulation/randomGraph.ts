@@ -5,63 +5,13 @@
 import { Schedule, Schema, Stream } from "effect"
 import { StateGraph } from "effect-stategraph"
 import { type Act, actOf, Boom, joining, type Journal, reducers, run, State } from "./determined.ts"
+import { type Branch, type Builder, type Names, type Part, type Place, ruleOf, type Start } from "./parts.ts"
 import { Random } from "./random.ts"
-
-/** A builder without types: names are made up as the graph grows. */
-interface Builder {
-  addNode(name: string, run?: unknown, policy?: unknown): Builder
-  addFanInNode(name: string, run?: unknown, options?: unknown): Builder
-  addSubgraph(name: string, graph: unknown, options: unknown): Builder
-  addEdge(from: string, to: string): Builder
-  addConditionalEdges(from: string, decide: unknown, targets: Readonly<Record<string, string>>): Builder
-  addParallelEdge(from: string, to: string, fanIn: string, config?: unknown): Builder
-  addParallelMap(from: string, to: string, fanIn: string, options: unknown): Builder
-  compile(options?: object): object
-}
-
-/** Where a part of a graph is. */
-interface Place {
-  /** Fan-outs may be nested so deep. */
-  readonly depth: number
-  /** Nodes may need so many attempts: one where a failure would end the run, or cut flows in the middle. */
-  readonly patience: number
-  /** Nodes may also fail for good. */
-  readonly mayFail: boolean
-  /** Nodes run for several items at once: nothing that they share may depend on their order. */
-  readonly mapped: boolean
-}
-
-/** A part of a line: what it begins and ends with. The last node has no way out yet. */
-interface Part {
-  readonly first: string
-  readonly last: string
-  /** The attempt in which all of it succeeds. */
-  readonly needs: number
-  /** It takes no longer, in virtual milliseconds. */
-  readonly longest: number
-}
-
-/** A flow of a fan-out. */
-interface Branch {
-  readonly add: (builder: Builder, from: string, fanIn: string, limited: boolean) => Builder
-  readonly count: number
-  /** For sure; if not, it may all the same, unless it never does. */
-  readonly succeeds: boolean
-  readonly never?: boolean
-  readonly longest: number
-  /** Its fan-out has only so many places: what never ends must not take them. */
-  readonly limited?: boolean
-}
 
 export interface Made {
   readonly graph: object
   /** What is in it, in words. */
   readonly features: ReadonlySet<string>
-}
-
-interface Start {
-  readonly from: string
-  readonly branch: Branch
 }
 
 /** The graph of a seed; the same every time, but for the journal that its nodes write to. */
@@ -72,17 +22,6 @@ export const randomGraph = (seed: number, journal: Journal): Made => {
   const maker = new Maker(random, journal, "sim", names, new Set())
   const line = maker.line({ depth: 3, patience: 1, mayFail: random.chance(0.4), mapped: false })
   return { graph: maker.finish(line), features: maker.features }
-}
-
-/** What the graphs of a seed share. */
-interface Names {
-  next: number
-  /** So many nodes may still be made. */
-  left: number
-  /** So many of them may ask somebody, or be points where a line waits. */
-  asks: number
-  /** Whether there are such at all: then nothing else lasts for ever. */
-  readonly waits: boolean
 }
 
 class Maker {
@@ -344,7 +283,7 @@ class Maker {
     const random = this.#random
     const branches = starts.map(({ branch }) => branch)
     const longest = before + Math.max(...branches.map((branch) => branch.longest))
-    const { endless, rule } = this.#rule(branches, longest)
+    const { endless, rule } = ruleOf(random, branches, longest, this.features, this.#names.waits)
     // The first to start: others could end at once, so that these do not start at all.
     for (let i = 0; i < endless; i++) starts.unshift({ from: starts[0]!.from, branch: this.#endless() })
     const name = this.#fresh("j")
@@ -362,29 +301,6 @@ class Maker {
       last: name,
       needs: act.fails + 1,
       longest: longest * (rule === undefined ? 1 : 5) + 2_000
-    }
-  }
-
-  /** A rule that is met by the same flows whatever happens, and how many flows there are that never end by themselves. */
-  #rule(branches: ReadonlyArray<Branch>, longest: number): { readonly rule?: unknown; readonly endless: number } {
-    const random = this.#random
-    if (random.chance(0.6)) return { endless: 0 }
-    const count = branches.reduce((sum, branch) => sum + branch.count, 0)
-    const successful = branches.reduce((sum, branch) => sum + (branch.succeeds ? branch.count : 0), 0)
-    const failed = count - successful
-    const endless = this.#names.waits || branches.some(({ limited }) => limited) ? 0 : 1 + random.below(2)
-    this.features.add("completion rule")
-    switch (random.below(4)) {
-      case 0:
-        return { rule: { within: 4 * longest + 1_000 }, endless }
-      case 1:
-        return successful === 0 || failed > 0 ? { endless: 0 } : { rule: { minSuccessful: successful }, endless }
-      case 2:
-        return endless > 0 && branches.every((branch) => branch.never)
-          ? { rule: { tolerate: count - 1 }, endless }
-          : { rule: { tolerate: failed }, endless: 0 }
-      default:
-        return { rule: { tolerateRatio: 1 }, endless: 0 }
     }
   }
 
@@ -407,7 +323,11 @@ class Maker {
     if (kind < 0.45) return this.#map(depth)
     const retries = random.chance(0.5) ? random.below(3) : 0
     const part = this.line({ ...place, depth, patience: 1 + retries + random.below(2), mayFail: true }, 2)
-    const config: Record<string, unknown> = { ...this.#retry(retries), ...this.#limits(part, retries) }
+    const config: Record<string, unknown> = {
+      ...this.#retry(retries),
+      ...this.#limits(part, retries),
+      ...this.#bulkhead(part)
+    }
     let succeeds = part.needs <= 1 + retries
     if (!place.mapped && random.chance(0.3)) {
       this.features.add("circuit")
@@ -439,6 +359,14 @@ class Maker {
       ...random.chance(0.3) ? { concurrency: 1 + random.below(3) } : {},
       ...random.chance(0.3) ? { grace: random.pick([0, 10, 5_000]) } : {}
     }
+  }
+
+  /** Where no more than so many flows of its edge are at work. */
+  #bulkhead({ first }: Part): object {
+    const random = this.#random
+    if (!random.chance(0.2)) return {}
+    this.features.add("bulkhead")
+    return { limit: { key: first, permits: 1 + random.below(2) } }
   }
 
   /** A flow that reaches its limits. */
@@ -476,6 +404,7 @@ class Maker {
     const as = random.below(3)
     const config = {
       ...this.#retry(retries),
+      ...this.#bulkhead(part),
       ...random.chance(0.5) ? { concurrency: 1 + random.below(3) } : {},
       ...random.chance(0.3) ? { key: (_item: unknown, i: number) => `key ${i}` } : {},
       ...random.chance(0.3)

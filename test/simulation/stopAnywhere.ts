@@ -3,7 +3,14 @@
  * work that was saved may be done again.
  */
 import { Cause, Effect, Exit, type Fiber, Logger, Option, Random as EffectRandom, Result, Schema } from "effect"
-import { Checkpointer, CircuitBreakerRegistry, GraphError, type GraphEvent, RunState } from "effect-stategraph"
+import {
+  Bulkhead,
+  Checkpointer,
+  CircuitBreakerRegistry,
+  GraphError,
+  type GraphEvent,
+  RunState
+} from "effect-stategraph"
 import { TestClock } from "effect/testing"
 import { compiledOf } from "../../src/internal/builder.ts"
 import { execute, resume } from "../../src/internal/run.ts"
@@ -105,6 +112,7 @@ const piece = ({ answering, durability, from, seed, slow = false, stop = never }
             Checkpointer.Checkpointer,
             noting(store, journal, saved, () => slow ? random.below(8) : 0)
           ),
+          Effect.provide(Bulkhead.layer),
           EffectRandom.withSeed(seed),
           Effect.provide(Logger.layer([]))
         )
