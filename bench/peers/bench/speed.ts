@@ -34,7 +34,8 @@ const takingPart: { readonly [M in Measure]: ReadonlyArray<keyof typeof librarie
 
 const load = async (name: keyof typeof libraries): Promise<Library> => (await import(`./${name}.ts`))[name]
 
-const sampleMs = 80
+const warmUpMs = 1500
+const sampleMs = 100
 
 /** Warms the code up, and tells how many runs make a sample long enough. */
 const runsFor = async (effect: Effect.Effect<number, unknown>): Promise<number> => {
@@ -44,7 +45,7 @@ const runsFor = async (effect: Effect.Effect<number, unknown>): Promise<number> 
     for (let i = 0; i < runs; i++) await Effect.runPromise(effect)
     const ms = cpuClock() - start
     spentMs += ms
-    if (spentMs > 600) return Math.max(1, Math.round(runs * sampleMs / ms))
+    if (spentMs > warmUpMs) return Math.max(1, Math.round(runs * sampleMs / ms))
     runs *= 2
   }
 }
@@ -58,7 +59,7 @@ for (const name of takingPart[measure]) {
   if (result !== expected[measure](size)) throw new Error(`${library.name} came to ${result}`)
   subjects.push({ name: library.name, effect, runs: await runsFor(effect) })
 }
-const values = await compare(subjects, subjects.some(({ runs }) => runs === 1) ? 7 : 15, cpuClock)
+const values = await compare(subjects, subjects.some(({ runs }) => runs === 1) ? 5 : 13, cpuClock)
 process.send?.(Object.fromEntries(subjects.map(({ name }, i) => [name, values[i]!])))
 console.log(subjects.map(({ name, runs }, i) => `${name} ${values[i]!.toFixed(1)} (${runs})`).join(", "))
 process.exit()

@@ -67,8 +67,9 @@ export const retries: ReadonlyArray<Scenario> = [
     needs: ["retry", "total limit"],
     run: async ({ caller }) => {
       const work = new Work({ ms: 20, error: new Error("again") })
-      const call = caller({ totalMs: 120, retry: { retries: 20, baseMs: 40, maxMs: 40 } })(work)
-      const [outcome] = await timed(call.end, 400)
+      const call = caller({ totalMs: 190, retry: { retries: 20, baseMs: 100, maxMs: 100 } })(work)
+      // In the middle of the second wait.
+      const [outcome] = await timed(call.end, 500)
       is(outcome, "timeout")
       const { starts } = work
       await sleep(150)
