@@ -104,11 +104,29 @@ const tiers: ReadonlyArray<ReadonlyArray<string>> = [
     "testing/internal/draw",
     "testing/internal/eventText",
     "testing/internal/expectation",
+    "testing/internal/graphFacts",
+    "testing/internal/runEvents",
+    "testing/internal/soundResult",
+    "testing/internal/startsAndEnds",
     "testing/internal/watching"
   ],
-  ["testing/internal/faults", "testing/internal/recording"],
+  [
+    "testing/internal/attemptsInOrder",
+    "testing/internal/circuitsHeld",
+    "testing/internal/faults",
+    "testing/internal/joins",
+    "testing/internal/placesHeld",
+    "testing/internal/recording"
+  ],
   ["testing/internal/claimCases", "testing/internal/saveCases", "testing/internal/threadCases"],
-  ["testing/Chaos", "testing/CheckpointerConformance", "testing/Recorder", "testing/Script", "testing/VirtualTime"],
+  [
+    "testing/Chaos",
+    "testing/CheckpointerConformance",
+    "testing/Invariants",
+    "testing/Recorder",
+    "testing/Script",
+    "testing/VirtualTime"
+  ],
   ["testing/index"],
   ["internal/sharedConfig", "internal/sharedSeen", "internal/sharedStore"],
   ["internal/sharedCircuits"],

@@ -19,6 +19,13 @@ export * as Chaos from "./Chaos.ts"
 export * as CheckpointerConformance from "./CheckpointerConformance.ts"
 
 /**
+ * What holds for every run, whatever its graph does and whatever goes wrong in it.
+ *
+ * @since 0.1.0
+ */
+export * as Invariants from "./Invariants.ts"
+
+/**
  * What happened in a run, for assertions that say what they expected and what happened instead.
  *
  * @since 0.1.0

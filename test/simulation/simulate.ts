@@ -12,11 +12,11 @@ import {
   ParallelFlowResult,
   StateGraph
 } from "effect-stategraph"
+import { Invariants } from "effect-stategraph/testing"
 import { TestClock } from "effect/testing"
 import { compiledOf } from "../../src/internal/builder.ts"
 import { execute } from "../../src/internal/run.ts"
 import { type Loose, loose } from "../support/looseBuilder.ts"
-import { faults } from "../support/pairs.ts"
 import { Random } from "./random.ts"
 
 const State = Schema.Struct({ n: Schema.Number, log: Schema.optionalKey(Schema.Array(Schema.String)) })
@@ -211,16 +211,7 @@ const check = (world: World, join: string) =>
     world.problems.push(`${join} counts ${completion.total} of ${names.length}`)
   }
   for (const result of parallelResults) {
-    const { _tag, attempts, endTime, retryCount, startTime, success, timeout, timingMs } = result
-    const says = (what: string) => world.problems.push(`${join}, ${result.branch} (${_tag}): ${what}`)
-    if (success !== (_tag === "Success")) says("success and tag differ")
-    if (success === "error" in result) says("it has success and an error, or neither")
-    if (timeout !== (_tag === "Timeout")) says("timeout and tag differ")
-    if (endTime < startTime || Math.abs(endTime - startTime - timingMs) > 1e-6) {
-      says(`it takes ${timingMs} from ${startTime} to ${endTime}`)
-    }
-    if (retryCount !== Math.max(0, attempts - 1)) says(`${retryCount} retries in ${attempts} attempts`)
-    if (success && attempts === 0) says("success without an attempt")
+    for (const what of Invariants.checkResult(result)) world.problems.push(`${join}: ${what}`)
   }
   return {}
 }
@@ -296,7 +287,7 @@ export const simulate = (seed: number): Effect.Effect<Outcome> =>
     const problems = [...world.problems]
     if (idle) problems.push("the run hangs, and nothing in it waits")
     if (exit === undefined) problems.push("the run did not end")
-    else problems.push(...faults(events))
+    else problems.push(...Invariants.check(events, { graph: compiled as never }))
     if (world.open !== 0) problems.push(`${world.open} resources are open`)
     for (const { key, probes } of yield* registry.states) {
       if (probes > 0) problems.push(`circuit ${key} has ${probes} probes`)
@@ -312,23 +303,6 @@ export const simulate = (seed: number): Effect.Effect<Outcome> =>
         problems.push(`${String(state.value)} flows are in flight of ${JSON.stringify(attributes)}`)
       }
     }
-    problems.push(...overlaps(events))
     const ended = exit === undefined ? "hung" : Exit.isSuccess(exit) ? "completed" : hung ? "stopped" : "failed"
     return { seed, problems, events, ended }
   }).pipe(Effect.provide(TestClock.layer()))
-
-/** No attempt of a flow begins before the one before has ended, and none while its circuit is known to be open. */
-const overlaps = (events: ReadonlyArray<GraphEvent.Any>): Array<string> => {
-  const found: Array<string> = []
-  const last = new Map<string, number>()
-  for (const event of events) {
-    if (event._tag === "FlowStarted") last.set(event.branch, 0)
-    if (event._tag !== "AttemptStarted" || event.scope === "node") continue
-    const before = last.get(event.branch) ?? 0
-    if (event.attempt !== before + 1) {
-      found.push(`attempt ${event.attempt} of ${event.branch} follows attempt ${before}`)
-    }
-    last.set(event.branch, event.attempt)
-  }
-  return found
-}
