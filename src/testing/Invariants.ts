@@ -121,7 +121,7 @@ const checkRun = (run: RunEvents, facts: Facts | undefined): ReadonlyArray<strin
 
 const factsOf = ({ config, graph }: Options): Facts | undefined => {
   const given = config === undefined ? ParallelConfig.empty : ParallelConfig.make(config)
-  if (graph !== undefined) return ofGraph(compiledOf(graph), given)
+  if (graph !== undefined) return ofGraph(compiledOf(graph).plan, given)
   return config === undefined ? undefined : ofConfig(ParallelConfig.resolve(given))
 }
 

@@ -46,7 +46,7 @@ export const ofConfig = (config: ParallelConfig.Resolved): Facts => {
 }
 
 /** `given`: the config of the run. */
-export const ofGraph = ({ plan }: Compiled, given: ParallelConfig.ParallelConfig): Facts => {
+export const ofGraph = (plan: Plan, given: ParallelConfig.ParallelConfig): Facts => {
   const known = new Map<PlanEdge, Omit<FlowFacts, "circuit">>()
   return {
     flow: (branch, fanIn) => {
