@@ -3,7 +3,6 @@
  */
 import * as Result from "effect/Result"
 import type * as CircuitBreaker from "../../CircuitBreaker.ts"
-import type { Compiled } from "../../internal/compiled.ts"
 import { circuitKey, nodeCircuitKey, type Plan, type PlanEdge, type PlanNode } from "../../internal/plan.ts"
 import * as ParallelConfig from "../../ParallelConfig.ts"
 import type { Any as AnyResult } from "../../ParallelFlowResult.ts"
