@@ -260,3 +260,61 @@ describe("what JSON keeps of an error without a schema", () => {
       ])
     }))
 })
+
+describe("a run that failed", () => {
+  it.effect("with one of its flows, at once, runs that one again and goes on with the others", () =>
+    Effect.gen(function*() {
+      for (const nested of [false, true]) {
+        const ran: Array<string> = []
+        let broken = true
+        const start = StateGraph.make("g", State)
+          .addNode("good", slow(ran, "good", 5))
+          .addNode("bad", slow(ran, "bad", 20))
+          .addNode("then", () => {
+            ran.push("then")
+            return broken ? Effect.fail("no") : Effect.succeed({ n: 5 })
+          })
+          .addNode("long", slow(ran, "long", 10)).addNode("longer", slow(ran, "longer", 100))
+          .addFanInNode("join", (_state, { parallelResults }) => ({
+            n: parallelResults.reduce((sum, { state }) => sum + state.n, 0)
+          }))
+          .addParallelEdge(StateGraph.START, "good", "join")
+          .addParallelEdge(StateGraph.START, "bad", "join", { failFast: true, retry: { maxRetries: 1, baseDelay: 1 } })
+          .addParallelEdge(StateGraph.START, "long", "join")
+          .addEdge("bad", "then").addEdge("long", "longer")
+          .setFinishPoint("join")
+        const graph = nested
+          ? StateGraph.make("outer", State)
+            .addSubgraph("sub", start.compile(), { input: (state) => state, output: (state) => state })
+            .setEntryPoint("sub").setFinishPoint("sub").compile()
+          : start.compile()
+        const store = yield* interrupted(Effect.exit(graph.invoke(input, { thread })), 1_000)
+        assert.deepStrictEqual(ran, ["good", "bad", "long", "longer", "then", "bad", "then"], String(nested))
+        broken = false
+        ran.length = 0
+        assert.deepStrictEqual(yield* ended(graph.resume(thread), store), { n: 8 })
+        assert.deepStrictEqual(ran, ["longer", "bad", "then"])
+      }
+    }))
+
+  it.effect("on its main line goes on with its flows, as they were then", () =>
+    Effect.gen(function*() {
+      const ran: Array<string> = []
+      let broken = true
+      const graph = StateGraph.make("g", State)
+        .addNode("a", slow(ran, "a", 10)).addNode("b", slow(ran, "b", 100))
+        .addNode("main", () =>
+          Effect.andThen(Effect.sleep(20), () => {
+            ran.push("main")
+            return broken ? Effect.fail("no") : Effect.void
+          }))
+        .addFanInNode("join", (_state, { parallelResults }) => ({ n: parallelResults[0]!.state.n }))
+        .addParallelEdge(StateGraph.START, "a", "join").addEdge("a", "b")
+        .setEntryPoint("main").addEdge("main", "join").setFinishPoint("join").compile()
+      const store = yield* interrupted(Effect.exit(graph.invoke(input, { thread })), 1_000)
+      assert.deepStrictEqual(ran, ["a", "b", "main"])
+      broken = false
+      assert.deepStrictEqual(yield* ended(graph.resume(thread), store), { n: 2 })
+      assert.deepStrictEqual(ran, ["a", "b", "main", "b", "main"])
+    }))
+})
