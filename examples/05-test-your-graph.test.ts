@@ -8,6 +8,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Fiber, Schema } from "effect"
 import { TestClock } from "effect/testing"
 import { StateGraph } from "../src/index.ts"
+import { Recorder, VirtualTime } from "../src/testing/index.ts"
 
 // The program.
 
@@ -40,9 +41,13 @@ describe("the reminder", () => {
   it.effect("is given up when the mailer hangs", () =>
     Effect.gen(function*() {
       const mailer = Mailer.of({ send: () => Effect.never })
-      const fiber = yield* Effect.forkChild(Effect.provideService(reminder.invoke({}), Mailer, mailer))
-      yield* TestClock.adjust("24 hours")
-      yield* TestClock.adjust("5 seconds")
-      assert.deepStrictEqual(yield* Fiber.join(fiber), { sent: false })
+      const { elapsedMs, exit } = yield* VirtualTime.runToEnd(
+        Recorder.record(reminder, {}).pipe(Effect.provideService(Mailer, mailer)),
+        { limit: "2 days" }
+      )
+      const recording = yield* exit
+      recording.expectOutcome("Completed").expectFlow("send", { _tag: "Timeout", attempts: 1 })
+      assert.deepStrictEqual(yield* recording.exit, { sent: false })
+      assert.strictEqual(elapsedMs, 24 * 3_600_000 + 5_000)
     }))
 })

@@ -134,7 +134,7 @@ const run = Effect.fnUntraced(function*<A, E, R>(
   const exit = fiber.pollUnsafe()
   if (exit !== undefined) return { exit, elapsedMs: endedAt - startedAt }
   yield* stop
-  return yield* new NotEndedError({ limitMs, ...left === undefined ? {} : { nextTimerMs: left } })
+  return yield* new NotEndedError({ limitMs, ...left === undefined ? {} : { nextTimerMs: Math.ceil(left) } })
 })
 
 /** Moves the clock until it has ended, or to the limit; gives the time to the next timer then. */

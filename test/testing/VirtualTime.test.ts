@@ -139,6 +139,9 @@ describe("an effect that does not end", () => {
       const polling = Effect.forever(Effect.sleep("1 minute"))
       const error = yield* Effect.flip(VirtualTime.runToEnd(polling, { limit: "1 hour" }))
       assert.strictEqual(error.nextTimerMs, 60_000)
+      // A limit is a timer in two legs.
+      const limited = VirtualTime.runToEnd(flow(() => Effect.never, { timeout: "2 hours" }), { limit: "1 hour" })
+      assert.strictEqual((yield* Effect.flip(limited)).nextTimerMs, 3_600_000)
     }))
 
   it.effect("and does not stop either, is not waited for", () =>
