@@ -9,6 +9,8 @@ export default defineConfig({
     include: ["test/**/*.live.test.ts"],
     exclude: [],
     passWithNoTests: true,
+    // One file at a time: they start servers, browsers and hundreds of processes, and measure real time.
+    fileParallelism: false,
     testTimeout: 60_000
   }
 })
