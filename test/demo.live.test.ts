@@ -183,7 +183,7 @@ describe("npm run demo", () => {
 
   it.skipIf(!hasScript)("draws a live view in a terminal, and plain lines with NO_COLOR", () => {
     const inTerminal = (env: Record<string, string>): string => {
-      const command = `stty cols 60; "${process.execPath}" examples/demo/main.ts --runs 1 --timeout 300`
+      const command = `stty cols 60; "${process.execPath}" examples/demo/main.ts --runs 1 --timeout 1000`
       const { status, stdout } = spawnSync("script", ["-qec", command, "/dev/null"], {
         cwd: root,
         encoding: "utf8",
