@@ -268,6 +268,11 @@ export interface ThreadOptions {
   readonly thread?: string | undefined
   /** Default: `"step"`. */
   readonly durability?: Durability | undefined
+  /**
+   * Takes the thread from a run that has it: that one fails with its next save. For one that died before its first save; a
+   * run that was saved and has not ended is refused all the same (`"Unfinished"`): it is resumed.
+   */
+  readonly takeOver?: boolean | undefined
 }
 
 /**

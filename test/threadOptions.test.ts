@@ -48,7 +48,7 @@ describe("options that are none", () => {
     [{ durability: "always" }, /durability is "always", allowed is "step", "async" or "exit"/],
     [{ durability: null }, /durability is null/],
     [{ runId: 7 }, /runId is 7, allowed is a string/],
-    [{ takeOver: true }, /takeOver/],
+    [{ takeOver: "yes" }, /takeOver is "yes"/],
     [{ answers: {} }, /answers/],
     [{ checkpointId: "1" }, /checkpointId/]
   ]

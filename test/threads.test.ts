@@ -186,6 +186,21 @@ describe("a run whose thread is taken over", () => {
       }))
   }
 
+  threaded("before its first save: a new run begins, and one that was saved stays", (drive) =>
+    Effect.gen(function*() {
+      const ran: Array<string> = []
+      const graph = make().addNode("a", slow(ran, "a", 100)).setEntryPoint("a").setFinishPoint("a").compile()
+      const store = yield* Checkpointer.Checkpointer
+      yield* store.claim("t")
+      assert.strictEqual(reasonOf(yield* drive.begin(graph)), "Claimed")
+      const fiber = yield* drive.start(graph, { takeOver: true })
+      yield* settle
+      assert.strictEqual(reasonOf(yield* drive.begin(graph, { takeOver: true })), "Unfinished")
+      yield* TestClock.adjust(200)
+      assert.strictEqual(reasonOf(yield* Fiber.join(fiber)), "Fenced")
+      assert.deepStrictEqual(yield* statuses(), ["running"])
+    }))
+
   threaded("that is saved at its end only, ends with that", (drive) =>
     Effect.gen(function*() {
       const ran: Array<string> = []

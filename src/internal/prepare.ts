@@ -20,6 +20,7 @@ import type { Patch } from "./thread.ts"
 export interface RunOptions {
   readonly thread?: string | undefined
   readonly durability?: Durability | undefined
+  readonly takeOver?: boolean | undefined
   readonly runId?: string | undefined
   readonly parallel?: ParallelConfig.Input | undefined
   readonly callbacks?: FlowCallbacks.Given<unknown, CallbackError> | undefined
@@ -30,11 +31,10 @@ export interface ResumeOptions extends Omit<RunOptions, "thread" | "runId"> {
   readonly answers?: Readonly<Record<string, unknown>> | undefined
   readonly update?: Patch | undefined
   readonly checkpointId?: string | undefined
-  readonly takeOver?: boolean | undefined
 }
 
 const durabilities: ReadonlyArray<unknown> = ["step", "async", "exit"]
-const runOptions = ["thread", "durability", "runId", "parallel", "callbacks"]
+const runOptions = ["thread", "durability", "takeOver", "runId", "parallel", "callbacks"]
 export const resumeOptions = ["durability", "parallel", "callbacks", "answers", "update", "checkpointId", "takeOver"]
 
 /** Everything that can be refused, before any node runs. */
@@ -135,8 +135,8 @@ const configsOf = (
 
 const checkOptions = (reader: OptionReader, options: RunOptions, known: ReadonlyArray<string>): void => {
   reader.known("", options, known)
-  const { durability, runId } = options as { readonly [K in keyof RunOptions]: unknown }
-  const { answers, checkpointId, takeOver } = options as { readonly [K in keyof ResumeOptions]: unknown }
+  const { durability, runId, takeOver } = options as { readonly [K in keyof RunOptions]: unknown }
+  const { answers, checkpointId } = options as { readonly [K in keyof ResumeOptions]: unknown }
   if (runId !== undefined && typeof runId !== "string") reader.reject("runId", runId, "a string")
   if (durability !== undefined && !durabilities.includes(durability)) {
     reader.reject("durability", durability, `"step", "async" or "exit"`)

@@ -49,7 +49,7 @@ export const execute = (
       Effect.withFiber((fiber) => begin(makeRun(compiled, fiber, runId, configs, emit, { kept }), { state }))
     const { thread } = options ?? {}
     if (thread === undefined) return start()
-    return holding(compiled.plan.name, thread, false, configs.config.graceMs, (held) =>
+    return holding(compiled.plan.name, thread, options?.takeOver === true, configs.config.graceMs, (held) =>
       Effect.andThen(
         beginning(compiled.plan.name, held),
         start({ held, durability: options?.durability ?? "step", parent: undefined })

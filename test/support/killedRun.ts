@@ -5,7 +5,7 @@
 import { Effect, Layer, Schema } from "effect"
 import { appendFileSync } from "node:fs"
 import { join } from "node:path"
-import { Checkpointer, StateGraph } from "../../src/index.ts"
+import { Checkpointer, RunState, StateGraph } from "../../src/index.ts"
 import * as CheckpointerFile from "../../src/node/CheckpointerFile.ts"
 import * as CheckpointerSql from "../../src/sql/CheckpointerSql.ts"
 import * as Sqlite from "./sqlite.ts"
@@ -68,16 +68,22 @@ export const graphOf = (note: (key: string) => void) => {
 if (import.meta.main) {
   const [kind, folder, thread] = process.argv.slice(2) as [StoreKind, string, string]
   const graph = graphOf((key) => appendFileSync(join(folder, `${thread}.log`), `${key}\n`))
+  // A database cannot tell that the process before is gone.
+  const takeOver = kind === "sqlite"
   const program = Effect.gen(function*() {
     const store = yield* Checkpointer.Checkpointer
     const latest = yield* store.load(thread)
     process.send?.("begins")
-    const state = latest._tag === "None"
-      ? yield* graph.invoke({ sum: 0, visited: [] }, { thread })
-      // A database cannot tell that the process before is gone.
-      : yield* graph.resume(thread, { takeOver: kind === "sqlite" })
-    process.send?.({ state })
+    if (latest._tag === "None") {
+      return yield* graph.invoke({ sum: 0, visited: [] }, { thread, takeOver })
+    }
+    // Killed after its run had ended, and before it could say so.
+    if (latest.value.status === "completed") {
+      return Schema.decodeUnknownSync(RunState.fromBody)(latest.value.body).main.state
+    }
+    return yield* graph.resume(thread, { takeOver })
   })
-  await Effect.runPromise(Effect.provide(program, storeIn(kind, folder)))
+  const state = await Effect.runPromise(Effect.provide(program, storeIn(kind, folder)))
+  process.send?.({ state })
   process.disconnect()
 }

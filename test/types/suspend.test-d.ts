@@ -150,7 +150,7 @@ test("only a run with a thread needs a Checkpointer, and can fail with its error
   // @ts-expect-error no such durability
   void graph.invoke(input, { thread: "t", durability: "always" })
   // @ts-expect-error an option of resume
-  void graph.invoke(input, { takeOver: true })
+  void graph.invoke(input, { checkpointId: "1" })
   // @ts-expect-error an option of invoke
   void graph.resume("t", { runId: "r" })
 })
