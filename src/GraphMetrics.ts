@@ -156,15 +156,20 @@ export class OfGraph {
   }
 }
 
+interface Ended {
+  readonly outcome: string
+  readonly total: Metric.Counter<number>
+  readonly duration: Metric.Histogram<number>
+}
+
 /** @internal */
 export class OfBranch {
   readonly #inFlight: Metric.Gauge<number>
   readonly #labels: { readonly graph: string; readonly branch: string }
   #retries: Metric.Counter<number> | undefined
-  readonly #ends = new Map<
-    string,
-    { readonly total: Metric.Counter<number>; readonly duration: Metric.Histogram<number> }
-  >()
+  /** Of the outcome that came last, which mostly comes again; and of all. */
+  #last: Ended | undefined
+  readonly #ends: Array<Ended> = []
 
   constructor(inFlight: Metric.Gauge<number>, labels: { readonly graph: string; readonly branch: string }) {
     this.#inFlight = inFlight
@@ -178,15 +183,20 @@ export class OfBranch {
 
   /** `seconds` is absent for a flow that never started. */
   ended(context: Context.Context<never>, outcome: string, seconds: number | undefined): void {
-    let end = this.#ends.get(outcome)
-    if (end === undefined) {
-      const labels = { ...this.#labels, outcome }
-      end = { total: flowsWith(labels), duration: flowDurationWith(labels) }
-      this.#ends.set(outcome, end)
-    }
+    const end = this.#last?.outcome === outcome ? this.#last : this.#ended(outcome)
     end.total.updateUnsafe(1, context)
     if (seconds === undefined) return
     end.duration.updateUnsafe(seconds, context)
     this.#inFlight.modifyUnsafe(-1, context)
+  }
+
+  #ended(outcome: string): Ended {
+    let end = this.#ends.find((end) => end.outcome === outcome)
+    if (end === undefined) {
+      const labels = { ...this.#labels, outcome }
+      end = { outcome, total: flowsWith(labels), duration: flowDurationWith(labels) }
+      this.#ends.push(end)
+    }
+    return this.#last = end
   }
 }

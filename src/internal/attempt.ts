@@ -20,7 +20,7 @@ export const supervise = (line: Line, limit: Limit | undefined, onEnd: (line: Li
   line.onEnd = onEnd
   line.limit = limit
   run.walk(line)
-  if (limit !== undefined && !line.ended && line.stoppedAt === undefined) {
+  if (limit !== undefined && !line.ended && line.dialog?.stoppedAt === undefined) {
     const left = line.startedAt + limit.ms - monotonicMs(run.clock)
     line.cancelTimer = startDeadline(line.context, run.clock, Math.max(0, left), () => cut(line, limit))
   }

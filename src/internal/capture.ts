@@ -3,7 +3,7 @@
  * middle of whatever runs; what is cut off then is done again.
  */
 import type * as RunState from "../RunState.ts"
-import type { Line } from "./cells.ts"
+import type { Dialog, Line } from "./cells.ts"
 import { END, type PlanNode } from "./plan.ts"
 import { type Flow, type Join, NodeCall, type Work } from "./work.ts"
 
@@ -13,14 +13,14 @@ const some = <K extends string, A>(key: K, value: A | undefined): { readonly [_ 
   value === undefined ? {} : { [key]: value } as { readonly [_ in K]: A }
 
 const since = (start: number, line: Line | undefined, now: number): number =>
-  Math.max(0, (line?.stoppedAt ?? now) - start)
+  Math.max(0, (line?.dialog?.stoppedAt ?? now) - start)
 
 /** `where` names the line, for what does not encode. */
 export const captureLine = (line: Line, now: number, where: string): RunState.LineState => {
   const { codecs } = line.run
   const at = line.position
   const { steps, visits } = visited(line)
-  const { inner, joining } = line
+  const { continued, inner, joining } = line
   const call = inner instanceof NodeCall ? inner : undefined
   const graph = graphOf(line)
   const joins = joining === undefined ? line.open : [...line.open, joining]
@@ -42,14 +42,21 @@ export const captureLine = (line: Line, now: number, where: string): RunState.Li
       ...attemptedOf(call, now),
       ...some("attemptMs", isOn(call) ? since(call.line!.startedAt, call.line, now) : call.resumed?.attemptMs)
     }
-  } else if (line.resumedCall !== undefined) saved.call = line.resumedCall
+  } else if (continued?.call !== undefined) saved.call = continued.call
   if (graph !== undefined && !graph.ended) saved.inner = captureLine(graph, now, where)
-  else if (line.resumedInner !== undefined) saved.inner = line.resumedInner
-  if (line.passed) saved.passed = true
-  const pending = line.pending ?? line.asked?.filter(({ name }) => line.answers?.has(name) !== true) ?? []
-  if (pending.length > 0) saved.pending = pending
-  if (line.answers !== undefined) saved.answers = [...line.answers]
+  else if (continued?.inner !== undefined) saved.inner = continued.inner
+  if (line.dialog !== undefined) captureDialog(line.dialog, saved)
   return saved
+}
+
+const captureDialog = (
+  { answers, asked, passed, pending: waits }: Dialog,
+  saved: Writable<RunState.LineState>
+): void => {
+  if (passed) saved.passed = true
+  const pending = waits ?? asked?.filter(({ name }) => answers?.has(name) !== true) ?? []
+  if (pending.length > 0) saved.pending = pending
+  if (answers !== undefined) saved.answers = [...answers]
 }
 
 /** The nodes that run in a graph count for the line around it too. */

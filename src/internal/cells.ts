@@ -115,6 +115,32 @@ export interface Asking {
   stops: boolean
 }
 
+/** What a line says to somebody outside of its run, and what it is told. */
+export class Dialog {
+  /** What its node asks, until it has stopped. */
+  asking: Asking | undefined = undefined
+  /** What it waits for, parked. */
+  pending: ReadonlyArray<RunState.Pending> | undefined = undefined
+  /** Whether it has been resumed from the point before its node, for as long as it is there. */
+  passed = false
+  /** Its node's questions when it was saved, if there are answers now. */
+  asked: ReadonlyArray<RunState.Pending> | undefined = undefined
+  /** Answers to its node: those that it took, as JSON, and those that a resume brings. */
+  answers: Map<string, RunState.LineState["state"]> | undefined = undefined
+  offered: Map<string, unknown> | undefined = undefined
+  /** Monotonic ms: when the line, or all that it waits for, was parked. */
+  stoppedAt: number | undefined = undefined
+}
+
+/** What of a saved line is to be continued yet. */
+export interface Continued {
+  /** The attempts of its node, and the graph that its node is. */
+  call: RunState.LineState["call"]
+  inner: RunState.LineState | undefined
+  /** Starts what was open when the line was saved. */
+  begin: (() => void) | undefined
+}
+
 const noJoins: ReadonlyArray<Join> = []
 
 /** A line of execution: the main line, or one attempt of a flow. */
@@ -147,24 +173,10 @@ export class Line {
   joining: Join | undefined = undefined
   /** Whom the user code that runs now may ask for; absent while none does. */
   asker: NodeContext<unknown, unknown> | undefined = undefined
-  /** What it asks, until it has stopped. */
-  asking: Asking | undefined = undefined
-  /** What it waits for, parked. */
-  pending: ReadonlyArray<RunState.Pending> | undefined = undefined
-  /** Whether it has been resumed from the point before its node, for as long as it is there. */
-  passed = false
-  /** Its node's questions when it was saved, if there are answers now. */
-  asked: ReadonlyArray<RunState.Pending> | undefined = undefined
-  /** Answers to its node: those that it took, as JSON, and those that a resume brings. */
-  answers: Map<string, RunState.LineState["state"]> | undefined = undefined
-  offered: Map<string, unknown> | undefined = undefined
-  /** Monotonic ms: when the line, or all that it waits for, was parked. */
-  stoppedAt: number | undefined = undefined
-  /** Of a saved run, to be continued: the attempts of its node, and the graph that its node is. */
-  resumedCall: RunState.LineState["call"] = undefined
-  resumedInner: RunState.LineState | undefined = undefined
-  /** Starts what was open when the line was saved. */
-  begin: (() => void) | undefined = undefined
+  /** Absent for as long as nothing is said: most lines never say anything. */
+  dialog: Dialog | undefined = undefined
+  /** Of a saved run. */
+  continued: Continued | undefined = undefined
   /** Keys that its nodes set, where the fan-in that joins it merges them. */
   written: Set<string> | undefined = undefined
   /** Counts visits from the second step on: most flows have one step only. */
@@ -212,6 +224,10 @@ export class Line {
     this.span = span
     this.state = state
     this.position = position
+  }
+
+  get said(): Dialog {
+    return this.dialog ??= new Dialog()
   }
 
   /** The line that waits for this one. */

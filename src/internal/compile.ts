@@ -64,8 +64,11 @@ export const compile = (
       ? ParallelConfig.empty
       : orReport(ParallelConfig.parse(options.parallel, "compile"), [])
   )
+  const resolved = ParallelConfig.resolve(config)
   const configOf = (edge: ParallelData): Pick<PlanEdge, "config" | "resolved"> => {
     const own = orReport(edge.config, [edge.from, edge.to])
+    // Edges that say nothing share what the graph says: of very many, that is what a run reads all the time.
+    if (Object.keys(own).length === 0) return { config: own, resolved }
     return { config: own, resolved: ParallelConfig.resolve(ParallelConfig.merge(config, own)) }
   }
   for (const { name, options } of data.nodes) {
@@ -90,7 +93,7 @@ export const compile = (
       isProgress,
       reducers,
       config,
-      resolved: ParallelConfig.resolve(config)
+      resolved
     },
     make,
     codecs,

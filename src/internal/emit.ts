@@ -133,9 +133,12 @@ export const flowStarted = (flow: Flow): void => {
   flow.run.emit?.({ _tag: "FlowStarted", ...onFlow(flow), state: flow.state })
 }
 
+const metricsOf = ({ edge, family, run: { metrics } }: Flow): GraphMetrics.OfBranch =>
+  family === edge.name ? edge.metrics ??= metrics.branch(family) : metrics.branch(family)
+
 export const flowCompleted = (flow: Flow, result: AnyResult): void => {
   const { run, span } = flow
-  run.metrics.branch(flow.family).ended(
+  metricsOf(flow).ended(
     run.context,
     result._tag,
     flow.started ? result.timingMs / 1000 : undefined

@@ -22,8 +22,8 @@ export const guard = (line: Line, node: PlanNode, { config, ownGrace }: Policy):
     const call = new NodeCall(line, node, ownGrace ? config : { ...config, graceMs })
     call.span = line.runningSpan
     call.context = within(line.context, line.runningSpan)
-    const { resumedCall } = line
-    line.resumedCall = undefined
+    const resumedCall = line.continued?.call
+    if (line.continued !== undefined) line.continued.call = undefined
     if (resumedCall !== undefined) {
       restoreAttempts(call, resumedCall)
       call.resumed = { attemptMs: resumedCall.attemptMs, waitMs: resumedCall.waitMs }

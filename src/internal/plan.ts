@@ -5,6 +5,7 @@ import * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
 import type * as Completion from "../Completion.ts"
 import type { InvalidConfigError } from "../GraphError.ts"
+import type * as GraphMetrics from "../GraphMetrics.ts"
 import * as ParallelConfig from "../ParallelConfig.ts"
 import type { Compiled } from "./compiled.ts"
 
@@ -129,6 +130,8 @@ export interface PlanEdge {
   readonly config: ParallelConfig.ParallelConfig
   /** The resolved config of a run without layers and run options. */
   readonly resolved: ParallelConfig.Resolved
+  /** The series of its flows where they are of no other flow; made by the first of them. */
+  metrics?: GraphMetrics.OfBranch
 }
 
 export interface Plan {

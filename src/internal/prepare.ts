@@ -118,10 +118,12 @@ const configsOf = (
     if (Result.isFailure(parsed)) return Effect.fail(parsed.failure[0]!)
     const below = ParallelConfig.merge(layer, plan.config, parsed.success)
     const cache = new Map<PlanEdge, ParallelConfig.Resolved>()
+    const config = ParallelConfig.resolve(ParallelConfig.merge(below, override))
     return Effect.succeed({
       watching,
-      config: ParallelConfig.resolve(ParallelConfig.merge(below, override)),
+      config,
       configOf: (edge) => {
+        if (Object.keys(edge.config).length === 0) return config
         let resolved = cache.get(edge)
         if (resolved === undefined) {
           resolved = ParallelConfig.resolve(ParallelConfig.merge(below, edge.config, override))

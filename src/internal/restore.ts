@@ -100,21 +100,20 @@ export const restoreLine = (line: Line, saved: RunState.LineState): void => {
   }
   if (saved.insteadOf !== undefined) line.insteadOf = nodeOf(plan, saved.insteadOf)
   if (saved.usedFallback) line.usedFallback = true
-  if (saved.passed) line.passed = true
+  if (saved.passed) line.said.passed = true
   if (saved.written !== undefined) line.written = new Set(saved.written)
-  if (saved.answers !== undefined) line.answers = new Map(saved.answers)
-  line.resumedCall = saved.call
-  line.resumedInner = saved.inner
+  if (saved.answers !== undefined) line.said.answers = new Map(saved.answers)
   goOn(line, saved)
   const joins = saved.joins.map((join) => restoreJoin(line, join))
   line.open = joins.map(({ join }) => join)
-  line.begin = () => {
+  const begin = (): void => {
     for (const { flows } of joins) for (const flow of flows) start(flow)
     for (const { producers } of joins) for (const producer of producers) producer.begin()
     // Last: it may be up, and cuts the flows that are there.
     for (const { join } of joins) startTime(line, join, join.startedAt)
-    if (line.pending !== undefined) line.run.session.parks()
+    if (line.dialog?.pending !== undefined) line.run.session.parks()
   }
+  line.continued = { call: saved.call, inner: saved.inner, begin }
 }
 
 /** Passes the points where the line waited; what it asked is still open unless there is an answer now. */
@@ -122,11 +121,11 @@ const goOn = (line: Line, { pending }: RunState.LineState): void => {
   if (pending === undefined) return
   const offers = line.run.session.offers(pending)
   if (offers.size > 0) {
-    line.offered = offers
-    line.asked = pending
+    line.said.offered = offers
+    line.said.asked = pending
   }
-  if (pending.some(({ when }) => when === "before")) line.passed = true
-  else if (pending.some(({ when }) => when === "asked") && offers.size === 0) line.pending = pending
+  if (pending.some(({ when }) => when === "before")) line.said.passed = true
+  else if (pending.some(({ when }) => when === "asked") && offers.size === 0) line.said.pending = pending
 }
 
 /** Whether a line can only wait on: nobody answers what it, and everything on it, waits for. */

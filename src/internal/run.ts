@@ -128,8 +128,8 @@ const subgraph: Run["subgraph"] = (line, node) => (state) => {
   })
   // It goes on where it was when the run around it was saved.
   const owner = line.call?.owner ?? line
-  const saved = owner.resumedInner
-  owner.resumedInner = undefined
+  const saved = owner.continued?.inner
+  if (owner.continued !== undefined) owner.continued.inner = undefined
   const prepared = Effect.suspend(() =>
     saved === undefined
       ? Effect.map(prepare(compiled, input(state), { runId: run.runId }), ([state, _, configs]) =>

@@ -216,10 +216,11 @@ const keepFailed = (line: Line, how: End | Cut): void => {
   if (how._tag === "Interrupted" || line.flow !== undefined || line.call !== undefined) return
   if (around === undefined || around.flow !== undefined || around.call !== undefined) return
   // Told twice when it is cut in the middle of its turn.
-  if (around.resumedInner !== undefined) return
+  if (around.continued?.inner !== undefined) return
   if (line.phase === "entered") { for (const outer of line.outer()) outer.steps-- }
   try {
-    around.resumedInner = captureLine(line, monotonicMs(line.run.clock), "main line")
+    const inner = captureLine(line, monotonicMs(line.run.clock), "main line")
+    around.continued = { call: undefined, begin: undefined, ...around.continued, inner }
   } catch {
     // What does not encode fails the save at the end.
   }
@@ -227,8 +228,8 @@ const keepFailed = (line: Line, how: End | Cut): void => {
 
 /** Stops the clocks of a line: what it waits for takes as long as it takes, and keeps nothing that others wait for. */
 const stand = (line: Line, now: number): void => {
-  if (line.stoppedAt !== undefined) return
-  line.stoppedAt = now
+  if (line.dialog?.stoppedAt !== undefined) return
+  line.said.stoppedAt = now
   line.cancelTimer?.()
   const work = line.call ?? line.flow
   if (work?.line !== line) return
@@ -248,7 +249,7 @@ const isBlocked = (line: Line, now: number): boolean => {
     for (const flow of flows) if (flow.result === undefined && !isFlowBlocked(flow, now)) all = false
   }
   if (!all) return false
-  if (line.pending === undefined && !innerIsBlocked && line.open.every(({ waiter }) => waiter === undefined)) {
+  if (line.dialog?.pending === undefined && !innerIsBlocked && line.open.every(({ waiter }) => waiter === undefined)) {
     return false
   }
   stand(line, now)
@@ -281,7 +282,7 @@ const openFlows = function*(line: Line | undefined): Generator<Flow, void> {
 const pendingOf = (line: Line | undefined): ReadonlyArray<Pending> => {
   if (line === undefined) return []
   return [
-    ...line.pending ?? pendingOf(line.inner?.line),
+    ...line.dialog?.pending ?? pendingOf(line.inner?.line),
     ...line.open.flatMap(({ flows }) => flows.flatMap((flow) => flow.result === undefined ? pendingOf(flow.line) : []))
   ]
 }

@@ -53,15 +53,16 @@ const ask = (line: Line, name: string, schema: Answers, payload: unknown): Effec
   // The line that the node is on: an attempt of a guarded node is one of its own.
   const owner = line.call?.owner ?? line
   const { session } = line.run
-  const known = owner.answers?.get(name)
+  const { dialog } = owner
+  const known = dialog?.answers?.get(name)
   if (known !== undefined) {
     const answer = read(schema, known)
     if (Result.isSuccess(answer)) return Effect.succeed(answer.success)
     // Another version of the graph asks something else: the old answer is none.
-    owner.answers?.delete(name)
+    dialog?.answers?.delete(name)
   }
-  if (owner.offered?.has(name) === true) {
-    const answer = read(schema, owner.offered.get(name))
+  if (dialog?.offered?.has(name) === true) {
+    const answer = read(schema, dialog.offered.get(name))
     const json = Result.flatMap(
       answer,
       (value) =>
@@ -71,8 +72,8 @@ const ask = (line: Line, name: string, schema: Answers, payload: unknown): Effec
         )
     )
     if (Result.isFailure(json)) return refuse(line, name, json.failure)
-    owner.offered.delete(name)
-    owner.answers = new Map(owner.answers).set(name, json.success as Schema.Json)
+    dialog.offered.delete(name)
+    dialog.answers = new Map(dialog.answers).set(name, json.success as Schema.Json)
     const { saver } = session
     // It counts from when it is saved: what the node does with it must not be asked for again.
     const kept = Effect.interruptible(Effect.callback<void>((resume) => {
@@ -92,7 +93,7 @@ const ask = (line: Line, name: string, schema: Answers, payload: unknown): Effec
 
 /** Until the node is stopped; a question that it drops before, as in a race that is over, is none. */
 const parked = (line: Line, pending: Pending): Effect.Effect<never> => {
-  const asking: Asking = line.asking ??= { questions: new Map(), stops: false }
+  const asking: Asking = line.said.asking ??= { questions: new Map(), stops: false }
   asking.questions.set(pending.name, pending)
   // In a turn of its own: the node may ask several questions at once.
   Effect.runForkWith(line.context)(Effect.yieldNow).addObserver(() => stop(line, asking))
@@ -104,7 +105,7 @@ const parked = (line: Line, pending: Pending): Effect.Effect<never> => {
 
 const stop = (line: Line, asking: Asking): void => {
   const { fiber, run } = line
-  if (line.asking !== asking || asking.questions.size === 0 || asking.stops || fiber === undefined) return
+  if (line.dialog?.asking !== asking || asking.questions.size === 0 || asking.stops || fiber === undefined) return
   asking.stops = true
   fiber.interruptUnsafe()
   const { graceMs } = (line.call ?? line.flow ?? run).config

@@ -11,7 +11,7 @@ import * as Exit from "effect/Exit"
 import { RoutingError, StepLimitError } from "../GraphError.ts"
 import type { Pending } from "../RunState.ts"
 import { cut, end, watchZombie } from "./attempt.ts"
-import type { Line } from "./cells.ts"
+import type { Continued, Line } from "./cells.ts"
 import { check } from "./complete.ts"
 import * as Emit from "./emit.ts"
 import { pathOf } from "./emit.ts"
@@ -31,14 +31,19 @@ const maxStepsInOneGo = 512
 export const walk = (line: Line): void => {
   line.onStack = true
   try {
-    const { begin } = line
-    line.begin = undefined
-    begin?.()
+    if (line.continued !== undefined) begin(line.continued)
     steps(line)
   } catch (bug) {
     end(line, Exit.die(bug))
   }
   leave(line)
+}
+
+/** Once. */
+const begin = (continued: Continued): void => {
+  const { begin } = continued
+  continued.begin = undefined
+  begin?.()
 }
 
 /** Goes on with what user code has come to. */
@@ -73,7 +78,7 @@ const pause = (line: Line): void => {
 
 /** Makes one step; `false`: the line has ended, or waits and will be walked again. */
 const step = (line: Line): boolean => {
-  if (line.ended || line.pending !== undefined || line.run.session.stopped) return false
+  if (line.ended || line.dialog?.pending !== undefined || line.run.session.stopped) return false
   if (line.call !== undefined) return execute(line, line.call.node)
   const at = line.position
   if (line.phase === "after" && at !== END) return depart(line, at)
@@ -100,7 +105,7 @@ const step = (line: Line): boolean => {
 
 /** Whether it stops at a point of `suspendBefore`, once each time that the line comes there. */
 const stopsBefore = (line: Line, { name, stops }: PlanNode): boolean => {
-  if (!stops.before || line.passed) return false
+  if (!stops.before || line.dialog?.passed === true) return false
   park(line, [pointOf(line, name, "before")])
   return true
 }
@@ -199,9 +204,11 @@ const runs = (
 
 /** Whether a node was stopped because it asks somebody: then its line waits. */
 const asks = (line: Line): boolean => {
-  const { asking } = line
-  line.asking = undefined
-  if (asking?.stops !== true || line.ended) return false
+  const { dialog } = line
+  if (dialog?.asking === undefined) return false
+  const { asking } = dialog
+  dialog.asking = undefined
+  if (!asking.stops || line.ended) return false
   const questions = [...asking.questions.values()]
   park(line, questions)
   if (line.call !== undefined) park(line.call.owner, questions)
@@ -227,7 +234,7 @@ const stopped = (line: Line): boolean => {
 }
 
 const park = (line: Line, pending: ReadonlyArray<Pending>): false => {
-  line.pending = pending
+  line.said.pending = pending
   line.run.session.parks()
   return false
 }
@@ -343,16 +350,16 @@ const decided: Next = (line, node, exit) => {
 const move = (line: Line, to: Position): true => {
   line.position = to
   line.phase = "before"
-  line.passed = false
+  if (line.dialog !== undefined) line.dialog.passed = false
   forget(line)
   // Of a node that is another one now than when the run was saved.
-  line.resumedCall = line.resumedInner = undefined
+  line.continued = undefined
   return true
 }
 
 /** Answers are to one execution of one node. */
-const forget = (line: Line): void => {
-  line.answers = line.offered = line.asked = undefined
+const forget = ({ dialog }: Line): void => {
+  if (dialog !== undefined) dialog.answers = dialog.offered = dialog.asked = undefined
 }
 
 const succeed = (line: Line, value: Line["state"] | undefined): false => {
