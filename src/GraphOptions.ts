@@ -284,7 +284,8 @@ export interface ThreadOptions {
 export interface ResumeOptions<S = unknown, out R = never, out E = never> {
   /**
    * By the names of their questions: `name`, or `branch/name` for one in a flow. A value of the question's schema, or its JSON.
-   * Questions without an answer stay open; points of `suspendBefore` and `suspendAfter` are passed in any case.
+   * Questions without an answer stay open. Points of `suspendBefore` and `suspendAfter` are passed, if the run had said that it
+   * waits there: one that was killed before stops at them again.
    */
   readonly answers?: { readonly [name: string]: unknown } | undefined
   /** Changes the state of the main line first, or that of a flow that has not settled. */

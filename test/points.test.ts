@@ -203,8 +203,50 @@ describe("a point", () => {
         assert.deepStrictEqual(yield* statuses(), ["running", "running"])
         yield* Fiber.interrupt(fiber)
         hangs = false
+        // Nobody was told that the run waits there.
+        assert.deepStrictEqual(questions(yield* drive.resume(graph)), ["after x/x"])
         assert.deepStrictEqual(completed(yield* drive.resume(graph)).log, ["x Success x", "z Success z"])
         assert.deepStrictEqual(ran, ["x", "z"])
+      })
+  )
+
+  threaded(
+    "is not passed by a run that was stopped before it said that it waits there",
+    (drive) =>
+      Effect.gen(function*() {
+        const ran: Array<string> = []
+        let hangs = true
+        const inner = make().addNode("deep", step(ran, "deep")).setEntryPoint("deep").setFinishPoint("deep")
+          .compile({ suspendBefore: ["deep"] })
+        const graph = make()
+          .addNode("x", step(ran, "x"), { limit: { key: "one", permits: 1 } }).addSubgraph("graph", inner, {
+            input: (state) => state,
+            output: (state) => state
+          })
+          .addNode("z", (state) => hangs ? Effect.never : step(ran, "z")(state))
+          .addFanInNode("join", joined)
+          .addParallelEdge(StateGraph.START, "x", "join", { limit: { key: "flow", permits: 1 } })
+          .addParallelEdge(StateGraph.START, "graph", "join", { retry: { maxRetries: 1 } })
+          .addParallelEdge(StateGraph.START, "z", "join")
+          .setFinishPoint("join").compile({ suspendBefore: ["x", "join"] })
+        const fiber = yield* drive.start(graph)
+        yield* settle
+        yield* Fiber.interrupt(fiber)
+        assert.deepStrictEqual((yield* statuses()).at(-1), "running")
+        const again = yield* drive.startResume(graph)
+        yield* settle
+        yield* Fiber.interrupt(again)
+        assert.deepStrictEqual(ran, [])
+        hangs = false
+        assert.deepStrictEqual(questions(yield* drive.resume(graph)), ["before x/x", "before graph/deep"])
+        assert.deepStrictEqual(ran, ["z"])
+        assert.deepStrictEqual(questions(yield* drive.resume(graph)), ["before join"])
+        assert.deepStrictEqual(completed(yield* drive.resume(graph)).log, [
+          "x Success x",
+          "graph Success deep",
+          "z Success z"
+        ])
+        assert.deepStrictEqual(ran, ["z", "x", "deep"])
       })
   )
 

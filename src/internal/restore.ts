@@ -116,30 +116,46 @@ export const restoreLine = (line: Line, saved: RunState.LineState): void => {
   line.continued = { call: saved.call, inner: saved.inner, begin }
 }
 
-/** Passes the points where the line waited; what it asked is still open unless there is an answer now. */
-const goOn = (line: Line, { pending }: RunState.LineState): void => {
+/** What a line waited for is open still; but for questions that there are answers to now. */
+const goOn = (line: Line, { at, pending }: RunState.LineState): void => {
   if (pending === undefined) return
-  const offers = line.run.session.offers(pending)
+  const { plan, session } = line.run
+  const offers = session.offers(pending)
   if (offers.size > 0) {
     line.said.offered = offers
     line.said.asked = pending
   }
-  if (pending.some(({ when }) => when === "before")) line.said.passed = true
-  else if (pending.some(({ when }) => when === "asked") && offers.size === 0) line.said.pending = pending
+  if (isStill(pending, positionOf(plan, at), session)) line.said.pending = pending
 }
 
+/** Whether a line waits on where it waited when it was saved. */
+const isStill = (pending: ReadonlyArray<RunState.Pending>, at: Position, session: Session): boolean =>
+  pending.every(({ when }) =>
+    when === "asked"
+      ? session.offers(pending).size === 0
+      : at !== END && at.stops[when]
+  )
+
 /** Whether a line can only wait on: nobody answers what it, and everything on it, waits for. */
-const onlyWaits = ({ at, inner, joins, pending, phase }: RunState.LineState, session: Session): boolean => {
+const onlyWaits = (
+  plan: Plan,
+  { at, inner, joins, pending, phase }: RunState.LineState,
+  session: Session
+): boolean => {
   const isOpen = ({ result }: RunState.FlowState) => result === undefined
   const waits = joins.every(({ flows, maps }) =>
     maps.length === 0 &&
     flows.filter(isOpen).every(({ cancelled, line }) =>
-      cancelled === undefined && line !== undefined && onlyWaits(line, session)
+      cancelled === undefined && line !== undefined && onlyWaits(plan, line, session)
     )
   )
   if (!waits) return false
-  if (pending !== undefined) return pending.every(({ when }) => when === "asked") && session.offers(pending).size === 0
-  if (inner !== undefined) return onlyWaits(inner, session)
+  const position = positionOf(plan, at)
+  if (pending !== undefined) return isStill(pending, position, session)
+  if (inner !== undefined) {
+    return position !== END && position.subgraph !== undefined &&
+      onlyWaits(position.subgraph.compiled.plan, inner, session)
+  }
   return phase === "before" && joins.some(({ fanIn, flows }) => fanIn === at && flows.some(isOpen))
 }
 
@@ -192,7 +208,7 @@ const restoreFlow = (line: Line, join: Join, saved: RunState.FlowState, places: 
   if (saved.cancelled !== undefined) flow.cancelled = { _tag: "Interrupted", by: saved.cancelled }
   join.flows.push(flow)
   if (saved.result === undefined) {
-    const waitsOn = saved.line !== undefined && onlyWaits(saved.line, line.run.session)
+    const waitsOn = saved.line !== undefined && onlyWaits(plan, saved.line, line.run.session)
     flow.resumed = { line: saved.line, waitMs: saved.waitMs, waitsOn }
     join.pending++
     return flow

@@ -162,8 +162,28 @@ export const found = (
       { graph, runId: saved.runId, thread }
     )
     const isFork = checkpointId !== undefined
-    return Effect.as(warned, { saved, parent: isFork ? checkpoint.id : checkpoint.parent, isFork })
+    return Effect.as(warned, {
+      // Points are passed when somebody was told of them.
+      saved: checkpoint.status === "suspended" ? { ...saved, main: pastPoints(saved.main) } : saved,
+      parent: isFork ? checkpoint.id : checkpoint.parent,
+      isFork
+    })
   })
+
+/** A line, and everything on it, past the points where it waited. */
+const pastPoints = ({ inner, joins, pending, ...line }: RunState.LineState): RunState.LineState => {
+  const asked = pending?.filter(({ when }) => when === "asked") ?? []
+  return {
+    ...line,
+    ...asked.length === 0 ? {} : { pending: asked },
+    ...pending?.some(({ when }) => when === "before") === true ? { passed: true } : {},
+    ...inner === undefined ? {} : { inner: pastPoints(inner) },
+    joins: joins.map((join) => ({
+      ...join,
+      flows: join.flows.map((flow) => flow.line === undefined ? flow : { ...flow, line: pastPoints(flow.line) })
+    }))
+  }
+}
 
 const decodeBody = Schema.decodeUnknownResult(RunState.fromBody)
 
