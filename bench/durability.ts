@@ -100,14 +100,11 @@ export const durability = async (): Promise<boolean> => {
     results.push(isLinear)
 
     const graph = fanOut(50)
-    const untouched = Effect.gen(function*() {
-      const store = yield* Checkpointer.Checkpointer
-      const result = yield* graph.invoke({ n: 0 })
-      return [result, store]
-    })
+    const store = await Effect.runPromise(Effect.provide(Effect.service(Checkpointer.Checkpointer), layers.memory))
+    const plain = graph.invoke({ n: 0 })
     const [without, beside] = await compare([
-      { name: "no store", effect: graph.invoke({ n: 0 }), runs: 20 },
-      { name: "a store, no thread", effect: Effect.provide(untouched, layers.memory), runs: 20 }
+      { name: "no store", effect: plain, runs: 40 },
+      { name: "a store, no thread", effect: Effect.provideService(plain, Checkpointer.Checkpointer, store), runs: 40 }
     ])
     results.push(print("Without a thread, a store beside it, against none", [
       { what: "fan-out of 50", per: "per run", ours: beside!, theirs: without!, target: 1.1 }

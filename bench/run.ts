@@ -12,6 +12,7 @@ import * as Emit from "../src/internal/emit.ts"
 import type { PlanNode } from "../src/internal/plan.ts"
 import type { Flow } from "../src/internal/work.ts"
 import { durability } from "./durability.ts"
+import { mapMemory } from "./mapMemory.ts"
 import { compare, print, type Row } from "./measure.ts"
 
 const State = Schema.Struct({ n: Schema.Number })
@@ -246,6 +247,8 @@ results.push(print("Timeout, retry, circuit and spans, against the hand-made com
     { what: "map", per: "per item", ours: large! / 100_000, theirs: small! / 1000, target: 1.5 }
   ]))
 }
+
+results.push(await mapMemory())
 
 results.push(await durability())
 

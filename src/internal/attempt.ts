@@ -77,7 +77,7 @@ export const cutJoin = (join: Join, by: string): void => {
   if (join.pending === 0) return
   for (const producer of join.producers) producer.stop()
   const why = interrupted(by)
-  const left = join.flows.filter(({ cancelled, result }) => cancelled === undefined && result === undefined)
+  const left = [...join.open()].filter(({ cancelled }) => cancelled === undefined)
   // All are told before one of them stops: its place must not go to one that is to be stopped too.
   for (const flow of left) flow.cancelled = why
   for (const { line, wake } of left) {
@@ -130,7 +130,8 @@ const abandon = (line: Line): void => {
       const fiber = producer.abandon()
       if (fiber !== undefined) watchZombie(line, fiber)
     }
-    for (const flow of join.flows) {
+    for (const flow of [...join.open()]) {
+      // Settled with one before it.
       if (flow.result !== undefined) continue
       const { line: attempt } = flow
       if (attempt !== undefined) {

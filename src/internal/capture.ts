@@ -2,10 +2,12 @@
  * Cells to data: where a run stands right now, as the value that a checkpoint holds. It can be taken at any moment, in the
  * middle of whatever runs; what is cut off then is done again.
  */
+import type { Any as AnyResult } from "../ParallelFlowResult.ts"
 import type * as RunState from "../RunState.ts"
 import type { Dialog, Line } from "./cells.ts"
+import type { Codecs } from "./codecs.ts"
 import { END, type PlanNode } from "./plan.ts"
-import { type Flow, type Join, NodeCall, type Work } from "./work.ts"
+import { Flow, type Join, type MapLaunch, NodeCall, type Work } from "./work.ts"
 
 type Writable<A> = { -readonly [K in keyof A]: A[K] }
 
@@ -31,7 +33,7 @@ export const captureLine = (line: Line, now: number, where: string): RunState.Li
     phase: line.phase === "entered" ? "before" : line.phase,
     steps: steps - inFlight,
     visits,
-    joins: joins.map((join) => captureJoin(join, now, where)),
+    joins: joins.map((join) => captureJoin(line, join, now, where)),
     elapsedMs: since(line.startedAt, line, now)
   }
   if (line.insteadOf !== undefined) saved.insteadOf = line.insteadOf.name
@@ -97,14 +99,43 @@ const attemptedOf = (work: Work, now: number) => ({
   ...some("waitMs", work.nextAt === undefined ? work.resumed?.waitMs : Math.max(0, work.nextAt - now))
 })
 
-const captureJoin = (join: Join, now: number, where: string): RunState.JoinState => ({
+const captureJoin = ({ run: { codecs } }: Line, join: Join, now: number, where: string): RunState.JoinState => ({
   fanIn: join.fanIn.name,
   launches: join.launches,
   elapsedMs: Math.max(0, (join.stoppedAt ?? now) - join.startedAt),
   ...some("completed", join.completed),
-  flows: join.flows.map((flow) => captureFlow(flow, now, where)),
+  flows: [
+    ...join.flows.map((flow) => captureFlow(flow, now, where)),
+    ...join.maps.flatMap((map) =>
+      map.entries.map((entry) =>
+        entry instanceof Flow ? captureFlow(entry, now, where) : captureSettled(codecs, map, entry, where)
+      )
+    )
+  ],
   maps: [...join.producers].map((producer) => producer.capture())
 })
+
+/** A flow of a map that has left its result only. */
+const captureSettled = (codecs: Codecs, map: MapLaunch, result: AnyResult, where: string): RunState.FlowState => {
+  const { edge, launch, rank } = map
+  const path = `${where}: flow "${result.branch}"`
+  return {
+    from: edge.from,
+    name: edge.name,
+    launch,
+    rank,
+    state: codecs.encodeState(map.state, `${path}: state`),
+    key: map.keyOf(result),
+    index: result.index!,
+    item: codecs.item(edge).encode(result.item, `${path}: item`),
+    attempts: result.attempts,
+    startTime: result.startTime,
+    errors: result.attemptErrors,
+    errorsDropped: result.attemptErrorsDropped,
+    ...some("circuitState", result.circuitState),
+    result: codecs.result(edge).encode(result, `${path}: result`)
+  }
+}
 
 const captureFlow = (flow: Flow, now: number, where: string): RunState.FlowState => {
   const { edge, mapped, result, run: { codecs } } = flow

@@ -7,9 +7,8 @@ import { monotonicMs, startDeadline } from "./time.ts"
 import type { Join } from "./work.ts"
 
 const countsOf = (join: Join): Completion.Counts => {
-  const total = join.flows.length
   return {
-    total,
+    total: join.total,
     successful: join.successful,
     failed: join.settled - join.successful,
     closed: join.closed && join.producers.size === 0
@@ -40,12 +39,12 @@ const complete = (owner: Line, join: Join, reason: Completion.Completion["reason
   owner.run.cutFlows(join, `the fan-in "${join.fanIn.name}" ${words(join, reason)}`)
 }
 
-const words = ({ fanIn: { completion: rule }, flows }: Join, reason: Completion.Completion["reason"]): string => {
+const words = ({ fanIn: { completion: rule }, total }: Join, reason: Completion.Completion["reason"]): string => {
   switch (reason) {
     case "minSuccessful":
       return `has the ${rule?.minSuccessful} successful flows it needs`
     case "unreachable":
-      return `needs ${rule?.minSuccessful} successful flows, which ${flows.length} cannot give any more`
+      return `needs ${rule?.minSuccessful} successful flows, which ${total} cannot give any more`
     case "tolerate":
       return `tolerates ${rule?.tolerate} flows that do not succeed, and has more`
     case "tolerateRatio":
@@ -59,13 +58,10 @@ const words = ({ fanIn: { completion: rule }, flows }: Join, reason: Completion.
 
 /** What the fan-in is told. */
 export const completionOf = (join: Join | undefined, rule: Completion.Resolved | undefined): Completion.Completion => {
-  const flows = join?.flows ?? []
   const by = join?.completed
-  const interrupted = by === undefined
-    ? 0
-    : flows.filter(({ cancelled, result }) => cancelled !== undefined && result?._tag === "Interrupted").length
-  const successful = flows.filter(({ result }) => result?.success).length
-  const counts = { total: flows.length, successful, failed: flows.length - successful - interrupted, interrupted }
+  const interrupted = by === undefined ? 0 : join?.interrupted ?? 0
+  const { successful, total } = join ?? { successful: 0, total: 0 }
+  const counts = { total, successful, failed: total - successful - interrupted, interrupted }
   const reason = by ?? (rule && Completion.decide(rule, { ...counts, closed: true })) ?? "all"
   return { reason, satisfied: Completion.isSatisfied(rule, counts), ...counts }
 }

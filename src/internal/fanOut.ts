@@ -7,9 +7,9 @@ import { startTime } from "./complete.ts"
 import { start } from "./flow.ts"
 import { Places } from "./places.ts"
 import type { PlanEdge, PlanNode, State } from "./plan.ts"
-import { MapProducer } from "./produce.ts"
+import { type Item, MapProducer } from "./produce.ts"
 import { monotonicMs } from "./time.ts"
-import { Flow, Join, type Mapped } from "./work.ts"
+import { Flow, Join } from "./work.ts"
 
 export const launch = (line: Line, node: PlanNode): void => {
   const { launches } = node
@@ -47,20 +47,22 @@ export const producerOf = (
   state: State,
   resumed?: RunState.MapState
 ): MapProducer => {
-  const flowOf = (mapped: Mapped, config: Flow["config"]): Flow => {
+  const of = join.launchOf(line, edge, launch, rank, () => state)
+  const flowOf = (item: Item, config: Flow["config"]): Flow => {
+    const mapped = { ...item, of, slot: of.entries.length }
     const flow = new Flow(line, edge, config, join, places, launch, rank, mapped)
     // The line may have gone on since the launch.
     flow.state = state
     return enlist(flow)
   }
-  return new MapProducer({ line, node, edge, map: edge.map!, join, places, launch, rank, state, flowOf }, resumed)
+  return new MapProducer({ line, node, edge, map: edge.map!, of, join, places, flowOf, state }, resumed)
 }
 
 const enlist = (flow: Flow): Flow => {
   const { join } = flow
   // The rule has been met meanwhile: what is launched for it now is not needed.
   if (join.completed !== undefined) flow.cancelled = interrupted(`the fan-in "${join.fanIn.name}" is complete`)
-  join.flows.push(flow)
+  join.add(flow)
   join.pending++
   return flow
 }

@@ -5,15 +5,17 @@ import * as Exit from "effect/Exit"
 import { MergeConflictError } from "../GraphError.ts"
 import type { Line } from "./cells.ts"
 import type { PlanNode, State } from "./plan.ts"
-import type { Flow } from "./work.ts"
+import { Flow, type Join } from "./work.ts"
 
 /** The update; a conflict, or what a reducer threw, is a failure. */
 export const mergeFlows = (
   line: Line,
   node: PlanNode,
-  flows: ReadonlyArray<Flow>
+  join: Join
 ): Exit.Exit<State, MergeConflictError> => {
   const { plan } = line.run
+  // What has set nothing has left its result only.
+  const flows = join.inOrder().filter((entry) => entry instanceof Flow)
   const update: Record<string, unknown> = {}
   const setBy = new Map<string, string>()
   for (const flow of flows) {

@@ -16,7 +16,7 @@ import { call, contextOf } from "./node.ts"
 import type { Places } from "./places.ts"
 import type { MapData, PlanEdge, PlanNode, State } from "./plan.ts"
 import { progressed } from "./settle.ts"
-import type { Flow, Join, Mapped, Producer } from "./work.ts"
+import type { Flow, Join, MapLaunch, Mapped, Producer } from "./work.ts"
 
 /** Starts without waiting after which a map lets others have their turn. */
 const maxStartsInOneGo = 256
@@ -29,12 +29,13 @@ interface Around {
   readonly map: MapData
   readonly join: Join
   readonly places: Places | undefined
-  readonly launch: string
-  readonly rank: number
+  readonly of: MapLaunch
   /** That of the line when it launched the map: what all its flows start from. */
   readonly state: State
-  readonly flowOf: (mapped: Mapped, config: Flow["config"]) => Flow
+  readonly flowOf: (item: Item, config: Flow["config"]) => Flow
 }
+
+export type Item = Omit<Mapped, "of" | "slot">
 
 export class MapProducer implements Producer {
   readonly #around: Around
@@ -58,10 +59,8 @@ export class MapProducer implements Producer {
     this.#resumed = resumed
     if (resumed !== undefined) {
       this.#index = this.#listFrom = resumed.index
-      const { edge, join, launch, map } = around
-      for (const { edge: other, launch: of, mapped } of join.flows) {
-        if (map.key !== undefined && other === edge && of === launch && mapped !== undefined) this.#keys.add(mapped.key)
-      }
+      const { map, of } = around
+      if (map.key !== undefined) { for (const entry of of.entries) this.#keys.add(of.keyOf(entry)) }
     }
     around.join.producers.add(this)
     around.join.pending++
@@ -118,7 +117,7 @@ export class MapProducer implements Producer {
   }
 
   capture(): RunState.MapState {
-    const { edge, launch, line, rank, state } = this.#around
+    const { edge, line, of: { launch, rank }, state } = this.#around
     const { codecs } = line.run
     const { encode } = codecs.item(edge)
     const items = this.#list === undefined

@@ -15,7 +15,7 @@ import { END, type Plan, type PlanEdge, type PlanNode, type Position, START } fr
 import type { MapProducer } from "./produce.ts"
 import type { Session } from "./session.ts"
 import { monotonicMs } from "./time.ts"
-import { Flow, Join, type Mapped } from "./work.ts"
+import { Flow, Join, type MapLaunch, type Mapped } from "./work.ts"
 
 /** Thrown for what the graph does not have any more. */
 export class Gone extends Error {}
@@ -177,8 +177,12 @@ const restoreJoin = (line: Line, saved: RunState.JoinState): Restored => {
     if (!places.has(launch)) places.set(launch, placesOf(line, nodeOf(plan, from))?.get(join.fanIn))
     return places.get(launch)
   }
-  const flows = saved.flows.map((flow) => restoreFlow(line, join, flow, placesFor(flow.from, flow.launch)))
-  const open = flows.filter(({ result }) => result === undefined)
+  const open: Array<Flow> = []
+  for (const flow of saved.flows) {
+    if (restoreSettled(line, join, flow)) continue
+    const restored = restoreFlow(line, join, flow, placesFor(flow.from, flow.launch))
+    if (restored.result === undefined) open.push(restored)
+  }
   const producers = saved.maps.map((map) => {
     const edge = edgeOf(plan, map, join.fanIn)
     return producerOf(
@@ -197,16 +201,32 @@ const restoreJoin = (line: Line, saved: RunState.JoinState): Restored => {
   return { join, flows: [...open.filter(atWork), ...open.filter((flow) => !atWork(flow))], producers }
 }
 
+/** Of a flow of a map that has settled, its result is all there is. */
+const restoreSettled = (line: Line, join: Join, saved: RunState.FlowState): boolean => {
+  if (saved.key === undefined || saved.result === undefined) return false
+  if (saved.written !== undefined || saved.cancelled !== undefined) return false
+  const { codecs, plan } = line.run
+  const edge = edgeOf(plan, saved, join.fanIn)
+  const result = codecs.result(edge).decode(saved.result, "result") as Flow["result"] & {}
+  launchOf(line, join, edge, saved).entries.push(result)
+  join.total++
+  join.count(result, false)
+  return true
+}
+
+const launchOf = (line: Line, join: Join, edge: PlanEdge, { launch, rank, state }: RunState.FlowState): MapLaunch =>
+  join.launchOf(line, edge, launch, rank, () => line.run.codecs.decodeState(state, "state"))
+
 const restoreFlow = (line: Line, join: Join, saved: RunState.FlowState, places: Places | undefined): Flow => {
   const { codecs, plan } = line.run
   const edge = edgeOf(plan, saved, join.fanIn)
-  const mapped = mappedOf(line, edge, saved)
+  const mapped = mappedOf(line, join, edge, saved)
   const flow = new Flow(line, edge, configOf(line, edge, mapped), join, places, saved.launch, saved.rank, mapped)
   flow.state = codecs.decodeState(saved.state, "state")
   restoreAttempts(flow, saved)
   if (saved.usedFallback) flow.usedFallback = true
   if (saved.cancelled !== undefined) flow.cancelled = { _tag: "Interrupted", by: saved.cancelled }
-  join.flows.push(flow)
+  join.add(flow)
   if (saved.result === undefined) {
     const waitsOn = saved.line !== undefined && onlyWaits(plan, saved.line, line.run.session)
     flow.resumed = { line: saved.line, waitMs: saved.waitMs, waitsOn }
@@ -215,16 +235,21 @@ const restoreFlow = (line: Line, join: Join, saved: RunState.FlowState, places: 
   }
   flow.result = codecs.result(edge).decode(saved.result, "result") as Flow["result"] & {}
   if (saved.written !== undefined) flow.written = new Set(saved.written)
-  join.settled++
-  if (flow.result.success) join.successful++
+  join.count(flow.result, flow.cancelled !== undefined)
   return flow
 }
 
-const mappedOf = (line: Line, edge: PlanEdge, saved: RunState.FlowState): Mapped | undefined => {
+const mappedOf = (
+  line: Line,
+  join: Join,
+  edge: PlanEdge,
+  saved: RunState.FlowState
+): Mapped | undefined => {
   const { index, key } = saved
   if (key === undefined || index === undefined) return undefined
   const item = line.run.codecs.item(edge).decode(saved.item, "item")
-  return { key, index, item, circuitKey: edge.map?.circuitKey?.(item, index) }
+  const of = launchOf(line, join, edge, saved)
+  return { key, index, item, circuitKey: edge.map?.circuitKey?.(item, index), of, slot: of.entries.length }
 }
 
 const configOf = ({ run }: Line, edge: PlanEdge, mapped: Mapped | undefined): Flow["config"] => {

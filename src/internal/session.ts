@@ -244,9 +244,9 @@ const isBlocked = (line: Line, now: number): boolean => {
   const inner = line.inner?.line
   const innerIsBlocked = inner !== undefined && isBlocked(inner, now)
   let all = true
-  for (const { flows, producers, unsaved } of line.open) {
-    if (producers.size > 0 || unsaved > 0) all = false
-    for (const flow of flows) if (flow.result === undefined && !isFlowBlocked(flow, now)) all = false
+  for (const join of line.open) {
+    if (join.producers.size > 0 || join.unsaved > 0) all = false
+    for (const flow of join.open()) if (!isFlowBlocked(flow, now)) all = false
   }
   if (!all) return false
   if (line.dialog?.pending === undefined && !innerIsBlocked && line.open.every(({ waiter }) => waiter === undefined)) {
@@ -269,9 +269,8 @@ const standJoin = (join: Join, now: number): void => {
 const openFlows = function*(line: Line | undefined): Generator<Flow, void> {
   if (line === undefined) return
   yield* openFlows(line.inner?.line)
-  for (const { flows } of line.open) {
-    for (const flow of flows) {
-      if (flow.result !== undefined) continue
+  for (const join of line.open) {
+    for (const flow of join.open()) {
       yield* openFlows(flow.line)
       yield flow
     }
@@ -283,6 +282,6 @@ const pendingOf = (line: Line | undefined): ReadonlyArray<Pending> => {
   if (line === undefined) return []
   return [
     ...line.dialog?.pending ?? pendingOf(line.inner?.line),
-    ...line.open.flatMap(({ flows }) => flows.flatMap((flow) => flow.result === undefined ? pendingOf(flow.line) : []))
+    ...line.open.flatMap((join) => [...join.open()].flatMap(({ line }) => pendingOf(line)))
   ]
 }

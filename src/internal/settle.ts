@@ -191,11 +191,10 @@ export const settle = (flow: Flow, result: Any): void => {
   if (waits === undefined) Emit.flowCompleted(flow, result)
   else Emit.flowSuspended(flow, waits)
   join.pending--
-  join.settled++
-  if (result.success) join.successful++
+  join.count(result, flow.cancelled !== undefined)
   const byItself = join.completed === undefined || flow.cancelled === undefined
   if (!result.success && flow.config.failFast && !owner.ended && byItself) {
-    const settled = join.flows.flatMap((other) => other !== flow && other.result !== undefined ? [other.result] : [])
+    const settled = join.results().filter((other) => other !== result)
     flow.failedFast = true
     flow.run.cut(owner, {
       _tag: "FailFast",
@@ -213,6 +212,7 @@ export const settle = (flow: Flow, result: Any): void => {
     check(owner, join)
     flow.releasePermit()
   }
+  flow.mapped?.of.release(flow, flow.mapped.slot)
   const { saver } = session
   const saved = (): void => {
     join.unsaved--

@@ -23,7 +23,7 @@ import { firstDeclared } from "./paths.ts"
 import { END, type NodeFunction, type PlanNode, type Position } from "./plan.ts"
 import { idle } from "./settle.ts"
 import { endSpan, nodeSpan, within } from "./span.ts"
-import { branchOf, type Flow, Join } from "./work.ts"
+import { branchOf, Join } from "./work.ts"
 
 /** Steps without waiting after which a line lets others have their turn. */
 const maxStepsInOneGo = 512
@@ -126,27 +126,21 @@ const join = (line: Line, at: PlanNode): boolean => {
   if (stopsBefore(line, at)) return false
   join.cancelTimer?.()
   line.open = line.open.filter((other) => other !== join)
-  sort(join.flows)
   return enter(line, at, join)
-}
-
-/** Flows of maps are launched when there are places for them, those of other edges at once. */
-const sort = (flows: Array<Flow>): void => {
-  if (flows.some(({ mapped }) => mapped !== undefined)) flows.sort((a, b) => a.rank - b.rank)
 }
 
 const enter = (line: Line, node: PlanNode, join: Join | undefined): boolean => {
   line.visit(node)
   line.phase = "entered"
   line.joining = join
-  const results = join?.flows.map((flow) => flow.result!)
+  const results = join?.results()
   if (results !== undefined) Emit.fanInStarted(line, node, results)
   Emit.nodeStarted(line, node)
   line.running = node
   line.runningSpan = nodeSpan(line, node)
   const run = functionOf(line, node)
   if (run === undefined) {
-    return join === undefined ? complete(line, node, undefined) : arrive(line, node, mergeFlows(line, node, join.flows))
+    return join === undefined ? complete(line, node, undefined) : arrive(line, node, mergeFlows(line, node, join))
   }
   const ctx = line.ctx = contextOf(line, node, join, results)
   return runs(line, within(line.context, line.runningSpan), ctx, run, node, arrive)
@@ -384,7 +378,7 @@ const finish = (line: Line): false => {
     return false
   }
   const waiting = line.open.map((join) =>
-    `fan-in "${join.fanIn.name}" for ${join.flows.map((flow) => `"${flow.edge.name}"`).join(", ")}`
+    `fan-in "${join.fanIn.name}" for ${[...join.flows, ...join.maps].map(({ edge }) => `"${edge.name}"`).join(", ")}`
   )
   const at = line.position === END ? END : line.position.name
   const issue = `it is an end, but flows are open: ${waiting.join("; ")}`

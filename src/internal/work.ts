@@ -123,6 +123,9 @@ export interface Mapped {
   readonly item: unknown
   readonly index: number
   readonly circuitKey: string | undefined
+  /** Where it is among the flows of its map. */
+  readonly of: MapLaunch
+  readonly slot: number
 }
 
 /** What one parallel edge started, for one item if it is a map. */
@@ -167,7 +170,7 @@ export class Flow extends Attempted {
     this.family = family
     if (mapped === undefined) {
       this.branch = within === undefined || within.branch === within.family ? family : `${within.branch}/${edge.name}`
-    } else this.branch = `${within === undefined ? "" : `${within.branch}/`}${edge.name}[${mapped.key}]`
+    } else this.branch = `${beforeKey(owner, edge)}${mapped.key}]`
   }
 
   get scope(): "flow" {
@@ -194,10 +197,52 @@ export interface Producer {
   readonly abandon: () => Fiber.Fiber<unknown, unknown> | undefined
 }
 
+/**
+ * One launch of a map: its flows in the order of their items. Of one that has settled nothing is kept but its result, from
+ * which the rest follows: a hundred thousand of them wait for their join.
+ */
+export class MapLaunch {
+  readonly edge: PlanEdge
+  /** Of all its flows, as in a flow. */
+  readonly launch: string
+  readonly rank: number
+  readonly state: State
+  readonly entries: Array<Flow | ParallelFlowResult.Any> = []
+  readonly #before: string
+
+  constructor(owner: Line, edge: PlanEdge, launch: string, rank: number, state: State) {
+    this.edge = edge
+    this.launch = launch
+    this.rank = rank
+    this.state = state
+    this.#before = beforeKey(owner, edge)
+  }
+
+  keyOf({ branch }: Flow | ParallelFlowResult.Any): string {
+    return branch.slice(this.#before.length, -1)
+  }
+
+  /** Lets go of a flow that has settled, unless something is to be known of it that its result does not say. */
+  release(flow: Flow, slot: number): void {
+    const { cancelled, failedFast, result, written } = flow
+    if (result !== undefined && cancelled === undefined && !failedFast && written === undefined) {
+      this.entries[slot] = result
+    }
+  }
+}
+
+/** The branch of a map's flow, up to its key. */
+const beforeKey = ({ flow }: Line, { name }: PlanEdge): string =>
+  `${flow === undefined ? "" : `${flow.branch}/`}${name}[`
+
 /** The flows of one line that are bound for one fan-in. */
 export class Join {
   readonly fanIn: PlanNode
+  /** Those of edges that are no maps. */
   readonly flows: Array<Flow> = []
+  readonly maps: Array<MapLaunch> = []
+  /** So many there are, of edges and of maps. */
+  total = 0
   /** Maps whose items have not all been launched. */
   readonly producers = new Set<Producer>()
   /** Flows that have not settled, and producers. */
@@ -214,6 +259,8 @@ export class Join {
   /** Why no more flows are waited for, if its rule says so. */
   completed: Completion["reason"] | undefined = undefined
   successful = 0
+  /** Stopped before they ended, for whatever reason. */
+  interrupted = 0
   /** Monotonic ms of the first launch. */
   startedAt = 0
   /** Monotonic ms: when everything on its line waited for somebody. */
@@ -221,6 +268,54 @@ export class Join {
   cancelTimer: (() => void) | undefined = undefined
   constructor(fanIn: PlanNode) {
     this.fanIn = fanIn
+  }
+
+  add(flow: Flow): void {
+    this.total++
+    if (flow.mapped === undefined) this.flows.push(flow)
+    else flow.mapped.of.entries.push(flow)
+  }
+
+  /** The launch of a map, made when it is first asked for. */
+  launchOf(owner: Line, edge: PlanEdge, launch: string, rank: number, state: () => State): MapLaunch {
+    const known = this.maps.find((map) => map.edge === edge && map.launch === launch)
+    if (known !== undefined) return known
+    const made = new MapLaunch(owner, edge, launch, rank, state())
+    this.maps.push(made)
+    return made
+  }
+
+  /** Notes a result: its flow is not waited for any more. */
+  count(result: ParallelFlowResult.Any, isCancelled: boolean): void {
+    this.settled++
+    if (result.success) this.successful++
+    if (isCancelled && result._tag === "Interrupted") this.interrupted++
+  }
+
+  /** Flows that have not settled. */
+  *open(): Generator<Flow, void> {
+    for (const flow of this.flows) if (flow.result === undefined) yield flow
+    for (const { entries } of this.maps) {
+      for (const entry of entries) if (entry instanceof Flow && entry.result === undefined) yield entry
+    }
+  }
+
+  /** In the order of their launches, then as declared, then of their items. */
+  inOrder(): ReadonlyArray<Flow | ParallelFlowResult.Any> {
+    if (this.maps.length === 0) return this.flows
+    const [map] = this.maps
+    if (map !== undefined && this.maps.length === 1 && this.flows.length === 0) return map.entries
+    return [...this.flows.map((flow) => ({ rank: flow.rank, entries: [flow] })), ...this.maps]
+      .sort((a, b) => a.rank - b.rank)
+      .flatMap(({ entries }): ReadonlyArray<Flow | ParallelFlowResult.Any> => entries)
+  }
+
+  /** Of those that have settled, in order. */
+  results(): Array<ParallelFlowResult.Any> {
+    return this.inOrder().flatMap((entry) => {
+      if (!(entry instanceof Flow)) return entry
+      return entry.result ?? []
+    })
   }
 }
 
