@@ -261,6 +261,26 @@ describe("a lease", () => {
     }))
 })
 
+describe("an interruption while the store hangs", () => {
+  test("is over after the grace of the run, whatever that of a graph inside of it is", () =>
+    Effect.gen(function*() {
+      const fake = new FakeStore()
+      fake.fault = (method, n) => method === "save" && n > 1 ? "hangs" : undefined
+      const inside = make("inside").addNode("b", slow([], "b", 10)).addNode("c", slow([], "c", 10))
+        .setEntryPoint("b").addEdge("b", "c").setFinishPoint("c").compile({ parallel: { grace: "10 seconds" } })
+      const graph = make()
+        .addSubgraph("a", inside, { input: (state) => state, output: (state) => state })
+        .setEntryPoint("a").setFinishPoint("a").compile({ parallel: { grace: 50 } })
+      const fiber = yield* started(graph.invoke(input, { thread: "t" }), fake)
+      yield* settle
+      yield* TestClock.adjust(20)
+      const stopping = yield* Effect.forkChild(Fiber.interrupt(fiber), { startImmediately: true })
+      yield* settle
+      yield* TestClock.adjust(150)
+      assert.isDefined(stopping.pollUnsafe())
+    }))
+})
+
 describe("a save that is on", () => {
   test("is waited for before the run says that it waits: a rule that is met by what it holds comes first", () =>
     Effect.gen(function*() {
