@@ -30,6 +30,12 @@ export const park = (
 ): Effect.Effect<"go" | "OutOfTime" | "Cancelled"> =>
   Effect.callback((resume) => {
     if (work.cancelled !== undefined) return resume(Effect.succeed("Cancelled"))
+    const left = remaining(work, monotonicMs(work.run.clock))
+    // It has passed while the attempt before was waited for: no other one begins.
+    if (left <= 0) {
+      ended(work, "OutOfTime")
+      return resume(Effect.succeed("OutOfTime"))
+    }
     let called = false
     let callOff: (() => void) | undefined
     let cancelTimer: (() => void) | undefined
@@ -47,10 +53,8 @@ export const park = (
     }
     work.wake = () => wake("Cancelled")
     callOff = register(() => wake("go"))
-    const left = remaining(work, monotonicMs(work.run.clock))
     if (called || left === Infinity) return
-    if (left <= 0) wake("OutOfTime")
-    else cancelTimer = startDeadline(work.context, work.run.clock, left, () => wake("OutOfTime"))
+    cancelTimer = startDeadline(work.context, work.run.clock, left, () => wake("OutOfTime"))
   })
 
 /** What ends while it waits ends now, not when its last attempt did. */
