@@ -1,9 +1,13 @@
 /**
- * `npm run simulate -- --seeds 100000`: random runs, as many as asked for, and as many of them stopped anywhere and continued.
- * `--first 17 --seeds 1` runs one seed again.
+ * `npm run simulate -- --seeds 100000`: random runs, as many as asked for, and as many of them stopped anywhere and continued, on
+ * as many processes as there are processors. `--first 17 --seeds 1` runs one seed again, `--runs` or `--stops` only one of the two.
+ * `--bugs` shows that it finds bugs, `--explore` runs every order instead of random ones.
  */
-import { spawnSync } from "node:child_process"
+import { spawn } from "node:child_process"
+import { availableParallelism } from "node:os"
+import { join } from "node:path"
 import { parseArgs } from "node:util"
+import type { Failure, Report, Task } from "../test/simulation/campaign.ts"
 import { root } from "./root.ts"
 
 const fail = (sentence: string): never => {
@@ -14,10 +18,19 @@ const fail = (sentence: string): never => {
 const options = () => {
   try {
     return parseArgs({
-      options: { seeds: { type: "string", default: "1000" }, first: { type: "string", default: "1" } }
+      options: {
+        seeds: { type: "string", default: "1000" },
+        first: { type: "string", default: "1" },
+        processes: { type: "string", default: String(availableParallelism()) },
+        runs: { type: "boolean", default: false },
+        stops: { type: "boolean", default: false },
+        bugs: { type: "boolean", default: false },
+        explore: { type: "boolean", default: false }
+      }
     }).values
   } catch (error) {
-    return fail(`${(error as Error).message}. Options are --seeds N and --first N.`)
+    const known = "--seeds N, --first N, --processes N, --runs, --stops, --bugs and --explore"
+    return fail(`${(error as Error).message}. Options are ${known}.`)
   }
 }
 
@@ -26,25 +39,62 @@ const count = (name: string, text: string): number =>
     ? Number(text)
     : fail(`--${name} is ${JSON.stringify(text)}, allowed is a whole number of at least 1.`)
 
-const { first: from, seeds: number } = options()
-const first = count("first", from)
-const range = `${first}-${first + count("seeds", number) - 1}`
+const node = (args: ReadonlyArray<string>, output: "inherit" | "pipe"): Promise<string> =>
+  new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, args, { cwd: root, stdio: ["ignore", output, "inherit"] })
+    let text = ""
+    child.stdout?.on("data", (data: Buffer) => text += data.toString())
+    child.on("close", (code) => code === 0 ? resolve(text) : reject(new Error(`${args[0]} ended with ${code}`)))
+  })
 
-const began = performance.now()
-const { status } = spawnSync(
-  process.execPath,
-  [
-    "node_modules/vitest/vitest.mjs",
-    "run",
-    "test/simulation/simulation.test.ts",
-    "test/stopAnywhere.test.ts",
-    "-t",
-    "of seeds"
-  ],
-  { cwd: root, stdio: "inherit", env: { ...process.env, SIMULATION_SEEDS: range, STOP_SEEDS: range } }
-)
-const seconds = Math.round((performance.now() - began) / 1000)
-console.log(
-  `seeds ${range} of random runs, and of runs stopped anywhere: ${status === 0 ? "green" : "RED"}, in ${seconds} s`
-)
-process.exit(status ?? 1)
+const worker = async (task: Task): Promise<Report> =>
+  JSON.parse(await node([join("test", "simulation", "worker.ts"), JSON.stringify(task)], "pipe")) as Report
+
+/** Seeds of one process at a time: enough to be worth its start, and few enough to end together. */
+const share = 500
+
+const seconds = (from: number): number => Math.round((performance.now() - from) / 100) / 10
+
+const simulate = async (kinds: ReadonlyArray<Task["kind"]>, first: number, seeds: number, processes: number) => {
+  const { shown } = await import("../test/simulation/shown.ts")
+  const last = first + seeds - 1
+  const tasks: Array<Task> = []
+  for (const kind of kinds) {
+    for (let at = first; at <= last; at += share) tasks.push({ kind, first: at, last: Math.min(last, at + share - 1) })
+  }
+  const done = new Map<Task["kind"], number>()
+  const failures: Array<Failure> = []
+  const began = performance.now()
+  const work = async () => {
+    for (let task = tasks.shift(); task !== undefined && failures.length < 3; task = tasks.shift()) {
+      const report = await worker(task)
+      done.set(task.kind, (done.get(task.kind) ?? 0) + report.seeds)
+      for (const failure of report.failures) console.log(`\n${shown(failure)}`)
+      failures.push(...report.failures)
+      const all = [...done.values()].reduce((sum, n) => sum + n, 0)
+      if (all % 10_000 < share && all >= 10_000) console.log(`${all} seeds, in ${seconds(began)} s`)
+    }
+  }
+  await Promise.all(Array.from({ length: processes }, work))
+  const words = { runs: "random runs", stops: "runs stopped anywhere and continued" }
+  const what = [...done].map(([kind, n]) => `${n} ${words[kind]}`).join(", ")
+  const all = [...done.values()].reduce((sum, n) => sum + n, 0)
+  const rate = Math.round(all / Math.max(0.1, seconds(began)))
+  const color = failures.length === 0 ? "green" : "RED"
+  console.log(
+    `seeds ${first}-${last}: ${what}: ${color}, in ${seconds(began)} s (${rate} a second, ${processes} processes)`
+  )
+  return failures.length === 0
+}
+
+const { bugs, explore, first, processes, runs, seeds, stops } = options()
+const kinds = (["runs", "stops"] as const).filter((kind) => runs === stops || (kind === "runs" ? runs : stops))
+try {
+  if (bugs || explore) await node([join("scripts", bugs ? "bugs.ts" : "explore.ts")], "inherit")
+  else if (!await simulate(kinds, count("first", first), count("seeds", seeds), count("processes", processes))) {
+    process.exitCode = 1
+  }
+} catch (error) {
+  console.error((error as Error).message)
+  process.exitCode = 1
+}
