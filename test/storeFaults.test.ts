@@ -1,8 +1,9 @@
 /** A store that fails, hangs, breaks or is slow, on any call, in each mode of `durability`. */
-import { assert, describe } from "@effect/vitest"
+import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Option, Schema } from "effect"
 import { RunState, StateGraph } from "effect-stategraph"
 import { TestClock } from "effect/testing"
+import { Virtual } from "./simulation/virtual.ts"
 import { FakeStore, type Fault, type Method } from "./support/fakeStore.ts"
 import {
   chain,
@@ -279,6 +280,24 @@ describe("an interruption while the store hangs", () => {
       yield* TestClock.adjust(150)
       assert.isDefined(stopping.pollUnsafe())
     }))
+})
+
+describe("a run on a thread that is interrupted", () => {
+  it("leaves no timer and no fiber", () => {
+    for (const grace of [0, 50, "wait"] as const) {
+      const virtual = new Virtual()
+      const fake = new FakeStore()
+      const graph = make().addNode("a", slow([], "a", 10)).setEntryPoint("a").setFinishPoint("a")
+        .compile({ parallel: { grace } })
+      const fiber = virtual.fork(onStore(fake)(graph.invoke(input, { thread: "t" })))
+      virtual.run(() => false, 5)
+      assert.isAbove(virtual.timers, 0)
+      fiber.interruptUnsafe()
+      virtual.settle()
+      assert.isDefined(fiber.pollUnsafe())
+      assert.deepStrictEqual([virtual.timers, virtual.fibers], [0, 0], String(grace))
+    }
+  })
 })
 
 describe("a save that is on", () => {
