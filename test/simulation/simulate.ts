@@ -237,10 +237,20 @@ class Simulation {
   /** Nothing of it is left, once what was abandoned has ended. */
   #checkLeft(): void {
     const virtual = this.#virtual
+    virtual.settle()
+    const { thread, watchers } = this.#spec
+    const quiet = (thread?.faults.length ?? 0) === 0 && watchers.every(({ does }) => does !== "stuck")
+    // Only what was abandoned goes on beyond the end.
+    if (quiet && this.#world.working.length === 0) this.#checkNothing("at the end")
     virtual.run(() => false, 3_600_000)
     for (const { idempotencyKey } of this.#world.working) this.#says(`node ${idempotencyKey} is at work for ever`)
-    if (virtual.timers > 0) this.#says(`${virtual.timers} timers are left`)
-    if (virtual.fibers > 0) this.#says(`${virtual.fibers} fibers are left`)
+    this.#checkNothing("for ever")
+  }
+
+  #checkNothing(when: string): void {
+    const { fibers, timers } = this.#virtual
+    if (timers > 0) this.#says(`timers are left ${when}: ${timers}`)
+    if (fibers > 0) this.#says(`fibers are left ${when}: ${fibers}`)
   }
 }
 
