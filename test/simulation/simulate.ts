@@ -10,6 +10,7 @@ import { execute, resume } from "../../src/internal/run.ts"
 import { FakeStore } from "../support/fakeStore.ts"
 import { budgetOf } from "./budget.ts"
 import { build, input } from "./build.ts"
+import { circuits } from "./circuits.ts"
 import { type Config, type Spec, stepsOf } from "./spec.ts"
 import { specOf } from "./specOf.ts"
 import { type Heard, nameOf, timing } from "./timing.ts"
@@ -226,7 +227,9 @@ class Simulation {
     this.#problems.push(
       ...Invariants.check(events, { graph: graph as never, resumed }),
       ...watch.check(heard.map(({ event }) => event)),
-      ...timing(heard, configs, resumed)
+      ...timing(heard, configs, resumed),
+      // Those of a run that goes on have seen more.
+      ...resumed ? [] : circuits(heard, configs, this.#spec.shared)
     )
     for (const { event } of heard) {
       if (event._tag !== "FlowCompleted" || event.result.success) continue

@@ -212,7 +212,7 @@ const stops = (simulation: Simulation, { random, seed, virtual }: Around): void 
   const { events } = simulation.reference
   const longest = Math.ceil((events.at(-1)!.at - events[0]!.at) * 1.2)
   let from: Checkpointer.Service | undefined
-  // Only where every step waits for its save is no more than one of each line lost with it.
+  // Only where every step waits for its save, and not for long, is no more than one of each line lost with it.
   let strict = true
   for (let left = 1 + random.below(3); told.length <= 100;) {
     const stop = left === 0 ? never : stopOf(random, longest, events.length)
@@ -233,7 +233,8 @@ const stops = (simulation: Simulation, { random, seed, virtual }: Around): void 
       return simulation.counted(where, known, strict)
     }
     const went = last.journal.entries.length
-    if (broken && durability !== "step") strict = false
+    const atOnce = stop.fault === "fails" || stop.fault === "dies" || stop.fault === "throws"
+    if (broken && (durability !== "step" || !atOnce)) strict = false
     if (broken) known.push({ journal: last.journal, taken: saved?.taken ?? 0, went })
     else known.push(waits ? { journal: last.journal } : { journal: last.journal, taken: last.stoppedAt, went })
     if (broken || !waits) left = Math.max(0, left - 1)
