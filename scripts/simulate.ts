@@ -3,12 +3,12 @@
  * as many processes as there are processors. `--first 17 --seeds 1` runs one seed again, `--runs` or `--stops` only one of the two.
  * `--bugs` shows that it finds bugs, `--explore` runs every order instead of random ones.
  */
-import { spawn } from "node:child_process"
 import { availableParallelism } from "node:os"
 import { join } from "node:path"
 import { parseArgs } from "node:util"
-import type { Failure, Report, Task } from "../test/simulation/campaign.ts"
-import { root } from "./root.ts"
+import type { Failure, Task } from "../test/simulation/campaign.ts"
+import { shown } from "../test/simulation/shown.ts"
+import { program, worker } from "./workers.ts"
 
 const fail = (sentence: string): never => {
   console.error(sentence)
@@ -39,24 +39,12 @@ const count = (name: string, text: string): number =>
     ? Number(text)
     : fail(`--${name} is ${JSON.stringify(text)}, allowed is a whole number of at least 1.`)
 
-const node = (args: ReadonlyArray<string>, output: "inherit" | "pipe"): Promise<string> =>
-  new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, args, { cwd: root, stdio: ["ignore", output, "inherit"] })
-    let text = ""
-    child.stdout?.on("data", (data: Buffer) => text += data.toString())
-    child.on("close", (code) => code === 0 ? resolve(text) : reject(new Error(`${args[0]} ended with ${code}`)))
-  })
-
-const worker = async (task: Task): Promise<Report> =>
-  JSON.parse(await node([join("test", "simulation", "worker.ts"), JSON.stringify(task)], "pipe")) as Report
-
 /** Seeds of one process at a time: enough to be worth its start, and few enough to end together. */
 const share = 500
 
 const seconds = (from: number): number => Math.round((performance.now() - from) / 100) / 10
 
 const simulate = async (kinds: ReadonlyArray<Task["kind"]>, first: number, seeds: number, processes: number) => {
-  const { shown } = await import("../test/simulation/shown.ts")
   const last = first + seeds - 1
   const tasks: Array<Task> = []
   for (const kind of kinds) {
@@ -90,7 +78,7 @@ const simulate = async (kinds: ReadonlyArray<Task["kind"]>, first: number, seeds
 const { bugs, explore, first, processes, runs, seeds, stops } = options()
 const kinds = (["runs", "stops"] as const).filter((kind) => runs === stops || (kind === "runs" ? runs : stops))
 try {
-  if (bugs || explore) await node([join("scripts", bugs ? "bugs.ts" : "explore.ts")], "inherit")
+  if (bugs || explore) await program([join("scripts", bugs ? "bugs.ts" : "explore.ts")], "inherit")
   else if (!await simulate(kinds, count("first", first), count("seeds", seeds), count("processes", processes))) {
     process.exitCode = 1
   }

@@ -118,6 +118,12 @@ export class Virtual {
     return next
   }
 
+  /** On to the next timer. */
+  tick(): void {
+    const next = this.#next()
+    if (next < Infinity) this.#set(Math.max(next, this.now))
+  }
+
   /** From timer to timer, until it has ended or so many milliseconds have passed. */
   run(hasEnded: () => boolean, ms: number): void {
     const until = this.now + ms
