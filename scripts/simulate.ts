@@ -1,10 +1,10 @@
 /**
  * `npm run simulate -- --seeds 100000`: random runs, as many as asked for, and as many of them stopped anywhere and continued, on
  * as many processes as there are processors. `--first 17 --seeds 1` runs one seed again, `--runs` or `--stops` only one of the two.
- * `--bugs` shows that it finds bugs, `--explore` runs every order instead of random ones.
+ * `--spec run.json` runs one that was printed, `--bugs` shows that it finds bugs, `--explore` runs every order instead of random ones.
  */
 import { availableParallelism } from "node:os"
-import { join } from "node:path"
+import { join, resolve } from "node:path"
 import { parseArgs } from "node:util"
 import type { Failure, Task } from "../test/simulation/campaign.ts"
 import { shown } from "../test/simulation/shown.ts"
@@ -25,11 +25,13 @@ const options = () => {
         runs: { type: "boolean", default: false },
         stops: { type: "boolean", default: false },
         bugs: { type: "boolean", default: false },
-        explore: { type: "boolean", default: false }
+        explore: { type: "boolean", default: false },
+        size: { type: "string" },
+        spec: { type: "string" }
       }
     }).values
   } catch (error) {
-    const known = "--seeds N, --first N, --processes N, --runs, --stops, --bugs and --explore"
+    const known = "--seeds N, --first N, --processes N, --runs, --stops, --size N, --spec FILE, --bugs and --explore"
     return fail(`${(error as Error).message}. Options are ${known}.`)
   }
 }
@@ -40,15 +42,28 @@ const count = (name: string, text: string): number =>
     : fail(`--${name} is ${JSON.stringify(text)}, allowed is a whole number of at least 1.`)
 
 /** Seeds of one process at a time: enough to be worth its start, and few enough to end together. */
-const share = 500
+const shareOf = (seeds: number, processes: number): number =>
+  Math.min(5_000, Math.max(100, Math.ceil(seeds / processes / 4)))
 
 const seconds = (from: number): number => Math.round((performance.now() - from) / 100) / 10
 
-const simulate = async (kinds: ReadonlyArray<Task["kind"]>, first: number, seeds: number, processes: number) => {
+interface Wanted {
+  readonly kinds: ReadonlyArray<Task["kind"]>
+  readonly first: number
+  readonly seeds: number
+  readonly processes: number
+  readonly size?: number
+}
+
+const simulate = async ({ first, kinds, processes, seeds, size }: Wanted): Promise<boolean> => {
   const last = first + seeds - 1
+  const share = shareOf(seeds, processes)
   const tasks: Array<Task> = []
   for (const kind of kinds) {
-    for (let at = first; at <= last; at += share) tasks.push({ kind, first: at, last: Math.min(last, at + share - 1) })
+    for (let at = first; at <= last; at += share) {
+      const task = { kind, first: at, last: Math.min(last, at + share - 1) }
+      tasks.push(size === undefined ? task : { ...task, size })
+    }
   }
   const done = new Map<Task["kind"], number>()
   const failures: Array<Failure> = []
@@ -75,13 +90,19 @@ const simulate = async (kinds: ReadonlyArray<Task["kind"]>, first: number, seeds
   return failures.length === 0
 }
 
-const { bugs, explore, first, processes, runs, seeds, stops } = options()
+const { bugs, explore, first, processes, runs, seeds, size, spec, stops } = options()
 const kinds = (["runs", "stops"] as const).filter((kind) => runs === stops || (kind === "runs" ? runs : stops))
+const wanted = {
+  kinds,
+  first: count("first", first),
+  seeds: count("seeds", seeds),
+  processes: count("processes", processes),
+  ...size === undefined ? {} : { size: count("size", size) }
+}
 try {
-  if (bugs || explore) await program([join("scripts", bugs ? "bugs.ts" : "explore.ts")], "inherit")
-  else if (!await simulate(kinds, count("first", first), count("seeds", seeds), count("processes", processes))) {
-    process.exitCode = 1
-  }
+  if (spec !== undefined) await program([join("test", "simulation", "replay.ts"), resolve(spec)], "inherit")
+  else if (bugs || explore) await program([join("scripts", bugs ? "bugs.ts" : "explore.ts")], "inherit")
+  else if (!await simulate(wanted)) process.exitCode = 1
 } catch (error) {
   console.error((error as Error).message)
   process.exitCode = 1

@@ -126,5 +126,11 @@ export const bugs: ReadonlyArray<Bug> = [
     file: "internal/walk.ts",
     find: "  endSpan(line.run, line.runningSpan, exit)\n  if (isInterruption(exit))",
     replace: "  if (!isInterruption(exit)) endSpan(line.run, line.runningSpan, exit)\n  if (isInterruption(exit))"
+  },
+  {
+    name: "resource left open: the scope of a node is not closed",
+    file: "internal/node.ts",
+    find: "Scope.closeUnsafe(scope, exit) ?? Effect.void",
+    replace: "Exit.isSuccess(exit) ? Scope.closeUnsafe(scope, exit) ?? Effect.void : Effect.void"
   }
 ]

@@ -1,4 +1,6 @@
 /** Many seeds, one after the other. */
+import { Journal } from "./determined.ts"
+import { randomGraph } from "./randomGraph.ts"
 import { printed, shrink } from "./shrink.ts"
 import { type Outcome, simulate } from "./simulate.ts"
 import { featuresOf } from "./spec.ts"
@@ -15,6 +17,8 @@ export interface Task {
   readonly failures?: number
   /** How often a failing run is made smaller. Default: 3000. */
   readonly tries?: number
+  /** Of stopped runs: about so many nodes. */
+  readonly size?: number
 }
 
 export interface Failure {
@@ -23,6 +27,9 @@ export interface Failure {
   readonly problems: ReadonlyArray<string>
   /** The smallest run that breaks the same promise, to be read. */
   readonly small?: string
+  /** Of stopped runs: how to run it. */
+  readonly smallest?: { readonly seed: number; readonly size: number }
+  readonly size?: number
 }
 
 export interface Report {
@@ -54,16 +61,42 @@ const run = (seed: number, tries: number, note: (what: string) => void): Failure
     : { ...found, small: printed(shrink(outcome.spec, undefined, tries).spec) }
 }
 
-const stop = (seed: number, note: (what: string) => void): Failure | undefined => {
-  const { broken, ended, features, problems, suspensions } = stopAnywhere(seed, { checkpoints: 1, stops: 1 })
+const stop = (seed: number, { size, tries = 3_000 }: Task, note: (what: string) => void): Failure | undefined => {
+  const { broken, ended, features, problems, suspensions } = stopAnywhere(seed, { checkpoints: 1, stops: 1, size })
   note(ended)
   for (const feature of features) note(feature)
   if (broken > 0) note("broken store")
   if (suspensions > 0) note("suspended")
-  return problems.length === 0 ? undefined : { kind: "stops", seed, problems }
+  if (problems.length === 0) return undefined
+  const sized = size === undefined ? {} : { size }
+  const found = { kind: "stops", seed, problems, ...sized } as const
+  const smallest = tries === 0 || size !== undefined ? undefined : smallestStop(seed, problems, tries / 3)
+  if (smallest === undefined) return found
+  const { graph } = randomGraph(smallest.seed, new Journal(), smallest.size)
+  return { ...found, smallest, small: (graph as { readonly toMermaid: () => string }).toMermaid() }
 }
 
-export const campaign = ({ failures: most = 3, first, kind, last, tries = 3_000 }: Task): Report => {
+/** The smallest graph, of this seed or one of the first ones, whose runs break one of the promises too. */
+const smallestStop = (seed: number, problems: ReadonlyArray<string>, tries: number): Failure["smallest"] => {
+  const kinds = new Set(problems.map(stopKindOf))
+  const seeds = [seed, ...Array.from({ length: 100 }, (_, i) => i + 1)]
+  for (let size = 1, tried = 0; size < 30; size++) {
+    for (const other of seeds) {
+      if (++tried > tries) return undefined
+      const found = stopAnywhere(other, { checkpoints: 1, stops: 1, size }).problems
+      if (found.some((problem) => kinds.has(stopKindOf(problem)))) return { seed: other, size }
+    }
+  }
+  return undefined
+}
+
+/** What is wrong, without where and with what. */
+const stopKindOf = (problem: string): string =>
+  /was executed|is executed|too often|were repeated|ends with|sees|saved again|reads back|runs twice|hangs|not end/
+    .exec(problem)?.[0] ?? problem
+
+export const campaign = (task: Task): Report => {
+  const { failures: most = 3, first, kind, last, tries = 3_000 } = task
   const failures: Array<Failure> = []
   const counts: Record<string, number> = {}
   const note = (what: string) => {
@@ -71,7 +104,7 @@ export const campaign = ({ failures: most = 3, first, kind, last, tries = 3_000 
   }
   let seed = first
   for (; seed <= last && failures.length < most; seed++) {
-    const failure = kind === "runs" ? run(seed, tries, note) : stop(seed, note)
+    const failure = kind === "runs" ? run(seed, tries, note) : stop(seed, task, note)
     if (failure !== undefined) failures.push(failure)
   }
   return { seeds: seed - first, failures, counts }

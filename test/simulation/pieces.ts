@@ -96,6 +96,7 @@ const noting = (
 export interface Options {
   readonly virtual: Virtual
   readonly seed: number
+  readonly size?: number | undefined
   /** Absent: it is not saved. */
   readonly durability?: Durability
   /** Absent: a run begins. */
@@ -108,10 +109,10 @@ export interface Options {
 
 /** With a graph, a registry of circuits and a journal of its own. */
 export const piece = (options: Options): Piece => {
-  const { answering, durability, from, seed, slow = false, stop = never, virtual } = options
+  const { answering, durability, from, seed, size, slow = false, stop = never, virtual } = options
   const journal = new Journal(durability !== undefined)
   const answers = from === undefined || answering === undefined ? {} : answersTo(virtual, from, answering)
-  const compiled = compiledOf(randomGraph(seed, journal).graph)
+  const compiled = compiledOf(randomGraph(seed, journal, size).graph)
   const events: Array<GraphEvent.Any> = []
   const saved: Array<Saved> = []
   const random = new Random(seed)

@@ -252,6 +252,7 @@ class Simulation {
 
   #checkNothing(when: string): void {
     const { fibers, timers } = this.#virtual
+    if (this.#world.open > 0) this.#says(`resources are open ${when}: ${this.#world.open}`)
     if (timers > 0) this.#says(`timers are left ${when}: ${timers}`)
     if (fibers > 0) this.#says(`fibers are left ${when}: ${fibers}`)
   }

@@ -11,7 +11,7 @@ export type Kind =
   | "sleep"
   /** Cannot be interrupted while it sleeps. */
   | "locked"
-  /** Forks a child that never ends, and leaves it. */
+  /** Opens something in its scope, forks a child that never ends, and leaves both. */
   | "child"
   /** Interrupts itself. */
   | "interrupt"

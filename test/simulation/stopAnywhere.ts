@@ -193,18 +193,21 @@ export interface Effort {
   readonly checkpoints: number
   /** Runs that are stopped and continued until they end. */
   readonly stops: number
+  /** About so many nodes. Default: as many as the seed says. */
+  readonly size?: number | undefined
 }
 
 interface Around {
   readonly random: Random
   readonly seed: number
+  readonly size: number | undefined
   readonly virtual: Virtual
 }
 
 const durabilities: ReadonlyArray<Durability> = ["step", "async", "exit"]
 
 /** A run that is stopped a few times, and continued each time. */
-const stops = (simulation: Simulation, { random, seed, virtual }: Around): void => {
+const stops = (simulation: Simulation, { random, seed, size, virtual }: Around): void => {
   const durability = random.pick(durabilities)
   const slow = random.chance(0.5)
   const known: Array<Known> = []
@@ -219,7 +222,7 @@ const stops = (simulation: Simulation, { random, seed, virtual }: Around): void 
     told.push(JSON.stringify(stop))
     const where = `${durability}${slow ? ", slow" : ""}, stopped at ${told.join(", ")}`
     const answers = { answering: random, ...from === undefined ? {} : { from } }
-    const last = piece({ virtual, seed, durability, stop, slow, ...answers })
+    const last = piece({ virtual, seed, size, durability, stop, slow, ...answers })
     const saved = last.saved.at(-1)
     if (saved !== undefined) checkBody(simulation, where, saved)
     const broken = isBroken(last)
@@ -250,10 +253,10 @@ const stopOf = (random: Random, longest: number, events: number): Stop => {
 }
 
 /** What a process leaves behind that is killed right after a save, or right before the next one, is continued. */
-const kills = (simulation: Simulation, { random, seed, virtual }: Around, checkpoints: number): void => {
+const kills = (simulation: Simulation, { random, seed, size, virtual }: Around, checkpoints: number): void => {
   const durability = random.pick<Durability>(["step", "step", "async"])
   const slow = random.chance(0.5)
-  const options: Options = { virtual, seed, durability, slow, answering: random }
+  const options: Options = { virtual, seed, size, durability, slow, answering: random }
   const name = `${durability}${slow ? ", slow" : ""}`
   const whole = pieces(options)
   simulation.ended(name, whole.at(-1)!)
@@ -302,8 +305,9 @@ const kills = (simulation: Simulation, { random, seed, virtual }: Around, checkp
 
 /** Everything about one seed. */
 export const stopAnywhere = (seed: number, effort: Effort): Outcome => {
-  const around: Around = { random: new Random(seed * 7919), seed, virtual: new Virtual() }
-  const { features } = randomGraph(seed, new Journal())
+  const { size } = effort
+  const around: Around = { random: new Random(seed * 7919), seed, size, virtual: new Virtual() }
+  const { features } = randomGraph(seed, new Journal(), size)
   const reference = piece(around)
   const simulation = new Simulation(reference)
   if (reference.exit === undefined) simulation.says("without a stop", "it hangs")

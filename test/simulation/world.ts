@@ -31,6 +31,8 @@ export class World {
   readonly #bodies = new Set<Body>()
   /** Nodes that would wait for ever. */
   hanging = 0
+  /** What nodes have opened in their scopes, and nobody has closed. */
+  open = 0
   /** Executions of nodes. */
   executions = 0
 
@@ -108,6 +110,10 @@ const ended = (
   }
 }
 
+/** Closed by the scope of the node's execution. */
+const opened = (world: World) =>
+  Effect.acquireRelease(Effect.sync(() => void world.open++), () => Effect.sync(() => void world.open--))
+
 const forEver = (world: World): Effect.Effect<never> =>
   Effect.acquireUseRelease(
     Effect.sync(() => void world.hanging++),
@@ -126,7 +132,11 @@ export const doing = (world: World, act: Act) => (_state: unknown, told: Told): 
       return { n: ms }
     }
   }
-  const sleep = kind === "now" ? Effect.void : Effect.sleep(ms)
+  const sleep = kind === "now"
+    ? Effect.void
+    : kind === "child"
+    ? Effect.andThen(opened(world), Effect.sleep(ms))
+    : Effect.sleep(ms)
   const self = attempt <= hangs ? forEver(world) : Effect.andThen(sleep, ended(act, told))
   return Effect.acquireUseRelease(
     Effect.sync(() => world.begin(told)),
