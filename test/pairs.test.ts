@@ -21,6 +21,30 @@ const now = Effect.clockWith((clock) => Effect.sync(() => clock.currentTimeMilli
 const trip = (registry: CircuitBreakerRegistry.Service, key: string, config: StateGraph.EdgeConfig["circuitBreaker"]) =>
   Effect.ignore(registry.execute(key, config as never)(Effect.fail("tripped")))
 
+describe("total timeout and grace", () => {
+  scenario(
+    "an attempt whose end is waited for beyond the total limit is the last one",
+    (run) =>
+      withRegistry(() =>
+        Effect.gen(function*() {
+          let attempts = 0
+          const slow = Effect.onInterrupt(Effect.never, () => Effect.sleep(30))
+          const g = fan({
+            work: [() => Effect.suspend(() => (attempts++, slow)), {
+              timeout: 10,
+              totalTimeout: 20,
+              retry: { maxRetries: 3, baseDelay: 0 }
+            }]
+          })
+          const { at } = yield* endOf(run(g.graph, { n: 0 }))
+          assert.strictEqual(at, 40)
+          assert.deepInclude(g.result("work"), { _tag: "Timeout", timeoutKind: "total", attempts: 1 })
+          assert.strictEqual(attempts, 1)
+        })
+      )
+  )
+})
+
 describe("retry and circuit", () => {
   scenario(
     "a circuit that opens during a wait rejects the next attempt, and what was tried is kept",

@@ -273,3 +273,32 @@ describe("a sibling that fails fast", () => {
       ))
   }
 })
+
+describe("what waits for a permit", () => {
+  scenario("does not begin with the one that is given back as both are stopped", (run) =>
+    Effect.gen(function*() {
+      const limit = { key: "k", permits: 1 }
+      const ran: Array<string> = []
+      const body = (name: string, self: Effect.Effect<unknown, Error>) => () =>
+        Effect.andThen(Effect.sync(() => ran.push(name)), Effect.as(self, {}))
+      const graph = StateGraph.make("g", State)
+        .addNode("holds", body("holds", Effect.never), { limit })
+        .addNode("waits", body("waits", Effect.void), { limit })
+        .addNode("outer")
+        .addNode("inner", body("inner", Effect.void))
+        .addNode("fails", body("fails", Effect.delay(boom("down"), 5)))
+        .addFanInNode("innerJoin")
+        .addFanInNode("join")
+        .addParallelEdge(StateGraph.START, "holds", "join")
+        .addParallelEdge(StateGraph.START, "waits", "join", { grace: 0 })
+        .addParallelEdge(StateGraph.START, "outer", "join")
+        .addParallelEdge("outer", "inner", "innerJoin", { limit })
+        .addParallelEdge(StateGraph.START, "fails", "join", { failFast: true })
+        .setFinishPoint("join")
+        .compile({ parallel: { grace: 0 } })
+      const { at, exit } = yield* endOf(quiet(run(graph, { n: 0 })))
+      assert.strictEqual(at, 5)
+      assert.isTrue(Exit.isFailure(exit))
+      assert.deepStrictEqual(ran, ["holds", "fails"])
+    }))
+})

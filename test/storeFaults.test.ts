@@ -1,8 +1,9 @@
 /** A store that fails, hangs, breaks or is slow, on any call, in each mode of `durability`. */
-import { assert, describe } from "@effect/vitest"
+import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Option, Schema } from "effect"
 import { RunState, StateGraph } from "effect-stategraph"
 import { TestClock } from "effect/testing"
+import { Virtual } from "./simulation/virtual.ts"
 import { FakeStore, type Fault, type Method } from "./support/fakeStore.ts"
 import {
   chain,
@@ -259,6 +260,44 @@ describe("a lease", () => {
         assert.isAtLeast(fake.times("renew").length, fault === "hangs" || fault === "stuck" ? 7 : 9, fault)
       }
     }))
+})
+
+describe("an interruption while the store hangs", () => {
+  test("is over after the grace of the run, whatever that of a graph inside of it is", () =>
+    Effect.gen(function*() {
+      const fake = new FakeStore()
+      fake.fault = (method, n) => method === "save" && n > 1 ? "hangs" : undefined
+      const inside = make("inside").addNode("b", slow([], "b", 10)).addNode("c", slow([], "c", 10))
+        .setEntryPoint("b").addEdge("b", "c").setFinishPoint("c").compile({ parallel: { grace: "10 seconds" } })
+      const graph = make()
+        .addSubgraph("a", inside, { input: (state) => state, output: (state) => state })
+        .setEntryPoint("a").setFinishPoint("a").compile({ parallel: { grace: 50 } })
+      const fiber = yield* started(graph.invoke(input, { thread: "t" }), fake)
+      yield* settle
+      yield* TestClock.adjust(20)
+      const stopping = yield* Effect.forkChild(Fiber.interrupt(fiber), { startImmediately: true })
+      yield* settle
+      yield* TestClock.adjust(150)
+      assert.isDefined(stopping.pollUnsafe())
+    }))
+})
+
+describe("a run on a thread that is interrupted", () => {
+  it("leaves no timer and no fiber", () => {
+    for (const grace of [0, 50, "wait"] as const) {
+      const virtual = new Virtual()
+      const fake = new FakeStore()
+      const graph = make().addNode("a", slow([], "a", 10)).setEntryPoint("a").setFinishPoint("a")
+        .compile({ parallel: { grace } })
+      const fiber = virtual.fork(onStore(fake)(graph.invoke(input, { thread: "t" })))
+      virtual.run(() => false, 5)
+      assert.isAbove(virtual.timers, 0)
+      fiber.interruptUnsafe()
+      virtual.settle()
+      assert.isDefined(fiber.pollUnsafe())
+      assert.deepStrictEqual([virtual.timers, virtual.fibers], [0, 0], String(grace))
+    }
+  })
 })
 
 describe("a save that is on", () => {

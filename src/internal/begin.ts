@@ -74,7 +74,8 @@ export const begin = (run: Run, { isSaved = false, saved, state }: Place): Effec
       cut(main, stopped)
       start()
       run.callbacks?.hurry(run.config.graceMs)
-      session.hurry(run.config.graceMs)
+      // The store is of the run, and not of a graph inside of it.
+      if (caller === undefined) session.hurry(run.config.graceMs)
     })
     // In a turn of its own: a listener or a node can be what interrupts, in the middle of the engine's work.
     return Effect.andThen(Effect.yieldNow, stop)

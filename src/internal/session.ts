@@ -184,18 +184,19 @@ export class Session {
     const stopped = Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)
     const limitMs = stopped && this.suspended === undefined ? graceMs : storeLimitMs
     let called = false
-    const release = (error?: CheckpointError) =>
-      saver.release(limitMs, () => {
-        if (!called) done(error)
-        called = true
-      })
+    let cancelTimer: (() => void) | undefined
+    const end = (error?: CheckpointError) => {
+      cancelTimer?.()
+      if (!called) done(error)
+      called = true
+    }
+    const release = (error?: CheckpointError) => saver.release(limitMs, () => end(error))
     // Whoever interrupts it now does not wait for a slow store.
     this.#hurry = (graceMs) => {
+      if (called) return
       const { clock, context } = this.#frame!.main.run
-      startTimer(context, clock, graceMs, () => {
-        if (!called) done(undefined)
-        called = true
-      })
+      cancelTimer?.()
+      cancelTimer = startTimer(context, clock, graceMs, end)
     }
     if (this.#hurried !== undefined) this.#hurry(this.#hurried)
     if (this.suspended !== undefined || saver.error !== undefined) return release()

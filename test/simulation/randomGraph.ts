@@ -14,11 +14,12 @@ export interface Made {
   readonly features: ReadonlySet<string>
 }
 
-/** The graph of a seed; the same every time, but for the journal that its nodes write to. */
-export const randomGraph = (seed: number, journal: Journal): Made => {
+/** The graph of a seed; the same every time, but for the journal that its nodes write to. `size`: of about so many nodes. */
+export const randomGraph = (seed: number, journal: Journal, size?: number): Made => {
   const random = new Random(seed)
   const asks = random.chance(0.3) ? 1 + random.below(3) : 0
-  const names = { next: 0, left: 8 + random.below(22), asks, waits: asks > 0 }
+  const left = 8 + random.below(22)
+  const names = { next: 0, left: size ?? left, asks, waits: asks > 0 }
   const maker = new Maker(random, journal, "sim", names, new Set())
   const line = maker.line({ depth: 3, patience: 1, mayFail: random.chance(0.4), mapped: false })
   return { graph: maker.finish(line), features: maker.features }

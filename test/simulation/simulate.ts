@@ -1,308 +1,272 @@
 /**
- * One random run from one seed: a graph of any shape, any configuration, faults in its nodes, its callbacks and from outside,
- * on the virtual clock. What must hold for every run whatever happens is checked at its end.
+ * One simulated run: a graph of any shape, any configuration, faults in its nodes, its callbacks, its store, its clock and from
+ * outside, in virtual time. What must hold for every run whatever happens is checked at its end.
  */
-import { Effect, Exit, type Fiber, Logger, Metric, Random as EffectRandom, Schema } from "effect"
-import {
-  CircuitBreakerRegistry,
-  type Completion,
-  FlowCallbacks,
-  type GraphEvent,
-  type ParallelConfig,
-  ParallelFlowResult,
-  StateGraph
-} from "effect-stategraph"
+import { Cause, Context, Effect, Exit, Random as EffectRandom } from "effect"
+import { Bulkhead, Checkpointer, CircuitBreakerRegistry, type GraphEvent } from "effect-stategraph"
 import { Invariants } from "effect-stategraph/testing"
-import { TestClock } from "effect/testing"
 import { compiledOf } from "../../src/internal/builder.ts"
-import { execute } from "../../src/internal/run.ts"
-import { type Loose, loose } from "../support/looseBuilder.ts"
-import { Random } from "./random.ts"
-
-const State = Schema.Struct({ n: Schema.Number, log: Schema.optionalKey(Schema.Array(Schema.String)) })
-
-/** What nodes are doing right now, to see what outlives the run. */
-class World {
-  /** Resources that are not closed. */
-  open = 0
-  /** Nodes that would wait for ever. */
-  waiting = 0
-  /** Nodes at work, by branch: no two attempts of a flow at a time. */
-  readonly working = new Map<string, number>()
-  readonly problems: Array<string> = []
-}
-
-const forEver = (world: World): Effect.Effect<never> =>
-  Effect.acquireUseRelease(
-    Effect.sync(() => void world.waiting++),
-    () => Effect.never,
-    () => Effect.sync(() => void world.waiting--)
-  )
-
-const body = (random: Random, world: World, name: string) => {
-  const kind = random.below(10)
-  const ms = random.below(60)
-  const failures = random.below(3)
-  const cleanup = random.chance(0.3) ? random.below(40) : 0
-  const act = (attempt: number): Effect.Effect<unknown, unknown> => {
-    switch (kind) {
-      case 0:
-        return attempt <= failures ? Effect.fail(`failure ${attempt} of ${name}`) : Effect.succeed({ n: attempt })
-      case 1:
-        return attempt <= failures ? Effect.die(new Error(`defect of ${name}`)) : Effect.void
-      case 2:
-        return random.chance(0.5) ? forEver(world) : Effect.sleep(ms)
-      case 3:
-        return Effect.uninterruptible(Effect.sleep(ms))
-      case 4:
-        return Effect.andThen(Effect.sleep(ms), attempt <= failures ? Effect.fail("late failure") : Effect.void)
-      case 5:
-        return Effect.as(Effect.forkChild(Effect.never), { n: ms })
-      case 6:
-        return Effect.succeed({ unknownKey: 1 })
-      case 7:
-        return Effect.interrupt
-      default:
-        return Effect.as(Effect.sleep(ms), { n: ms })
-    }
-  }
-  return (_state: unknown, ctx: Told) => {
-    if (kind === 8 && ms % 2 === 0) return { n: ms }
-    // The same for all attempts of a visit, another in the next round of a loop.
-    const where = ctx.idempotencyKey
-    const working = (change: 1 | -1) => {
-      world.open += change
-      const now = (world.working.get(where) ?? 0) + change
-      world.working.set(where, now)
-      if (now > 1) world.problems.push(`node ${where} runs ${now} times at once`)
-    }
-    return Effect.acquireUseRelease(
-      Effect.sync(() => working(1)),
-      () => Effect.andThen(ctx.emit(name), act(ctx.attempt)),
-      () => Effect.andThen(cleanup === 0 ? Effect.void : Effect.sleep(cleanup), Effect.sync(() => working(-1)))
-    )
-  }
-}
-
-interface Told {
-  readonly attempt: number
-  readonly idempotencyKey: string
-  readonly emit: (value: unknown) => Effect.Effect<void>
-}
-
-const configOf = (random: Random): ParallelConfig.Input => ({
-  ...random.chance(0.5) ? { timeout: 5 + random.below(50) } : {},
-  ...random.chance(0.2) ? { totalTimeout: 20 + random.below(100) } : {},
-  grace: random.pick([0, 10, 50]),
-  ...random.chance(0.1) ? { failFast: true } : {},
-  ...random.chance(0.5)
-    ? { retry: { maxRetries: random.below(4), baseDelay: random.below(20), jitter: random.pick([0, 0.5]) } }
-    : {},
-  ...random.chance(0.4)
-    ? {
-      circuitBreaker: {
-        failureThreshold: 1 + random.below(3),
-        resetTimeout: 10 + random.below(50),
-        halfOpenMaxCalls: 1 + random.below(2),
-        // A slot that is lost stays lost.
-        probeTimeout: "1 hour"
-      }
-    }
-    : {},
-  ...random.chance(0.3) ? { concurrency: 1 + random.below(3) } : {}
-})
-
-const ruleOf = (random: Random): Completion.Rule | undefined =>
-  random.pick<Completion.Rule | undefined>([
-    undefined,
-    undefined,
-    "all",
-    { minSuccessful: 1 + random.below(3) },
-    { tolerate: random.below(2) },
-    { tolerateRatio: 0.5 },
-    { within: 10 + random.below(60) }
-  ])
-
-/** Adds a fan-out from a node to a new fan-in; some of its flows have fan-outs of their own. */
-const fanOut = (
-  random: Random,
-  world: World,
-  graph: Loose,
-  from: string,
-  depth: number,
-  names: { next: number }
-): { readonly graph: Loose; readonly join: string; readonly edges: ReadonlyArray<(graph: Loose) => Loose> } => {
-  const flows = 1 + random.below(4)
-  const edges: Array<(graph: Loose) => Loose> = []
-  const join = `j${names.next++}`
-  let nodes = graph
-  for (let i = 0; i < flows; i++) {
-    const first = `n${names.next++}`
-    nodes = random.chance(0.12)
-      ? (nodes as unknown as SubgraphBuilder).addSubgraph(first, inside(random, world, first), {
-        input: () => ({ n: 0 }),
-        output: ({ n }: { readonly n: number }) => ({ n })
-      })
-      : nodes.addNode(first, body(random, world, first))
-    const config = random.chance(0.6) ? configOf(random) : {}
-    if (random.chance(0.2)) {
-      const items = Array.from({ length: random.below(6) }, (_, item) => item)
-      edges.push((graph) =>
-        (graph as unknown as MapBuilder).addParallelMap(from, first, join, { items: () => items, ...config })
-      )
-    } else edges.push((graph) => graph.addParallelEdge(from, first, join, config))
-    let last = first
-    if (depth > 0 && random.chance(0.4)) {
-      const inner = fanOut(random, world, nodes, last, depth - 1, names)
-      nodes = inner.graph
-      edges.push(...inner.edges)
-      last = inner.join
-    }
-    if (random.chance(0.3)) {
-      const second = `n${names.next++}`
-      nodes = nodes.addNode(second, body(random, world, second))
-      const previous = last
-      edges.push((graph) => graph.addEdge(previous, second))
-    }
-  }
-  const rule = ruleOf(random)
-  nodes = (nodes as unknown as FanInBuilder).addFanInNode(
-    join,
-    check(world, join),
-    rule === undefined ? {} : { completion: rule }
-  )
-  return { graph: nodes, join, edges }
-}
-
-/** A graph that is a node: two flows, and what happens before and after them. */
-const inside = (random: Random, world: World, name: string) =>
-  (loose(`graph ${name}`, { parallel: configOf(random) }, State)
-    .addNode("before", body(random, world, `${name}.before`))
-    .addNode("a", body(random, world, `${name}.a`))
-    .addNode("b", body(random, world, `${name}.b`)) as unknown as FanInBuilder)
-    .addFanInNode("join", check(world, `join of ${name}`), { completion: ruleOf(random) })
-    .setEntryPoint("before")
-    .addParallelEdge("before", "a", "join", configOf(random))
-    .addParallelEdge("before", "b", "join", configOf(random))
-    .setFinishPoint("join")
-    .compile()
-
-interface SubgraphBuilder {
-  addSubgraph(name: string, graph: unknown, options: unknown): Loose
-}
-
-interface MapBuilder {
-  addParallelMap(from: string, to: string, fanIn: string, options: unknown): Loose
-}
-
-interface FanInBuilder {
-  addFanInNode(name: string, run: unknown, options: unknown): Loose
-}
-
-/** What every join must see: one result per flow, in order, each of them sound. */
-const check = (world: World, join: string) =>
-(_state: unknown, { completion, parallelResults }: {
-  readonly parallelResults: ReadonlyArray<ParallelFlowResult.Any>
-  readonly completion: Completion.Completion
-}) => {
-  const names = parallelResults.map(({ branch }) => branch)
-  if (new Set(names).size !== names.length) world.problems.push(`${join} joins one flow twice: ${names.join(", ")}`)
-  if (completion.total !== parallelResults.length) {
-    world.problems.push(`${join} counts ${completion.total} of ${names.length}`)
-  }
-  for (const result of parallelResults) {
-    for (const what of Invariants.checkResult(result)) world.problems.push(`${join}: ${what}`)
-  }
-  return {}
-}
+import { execute, resume } from "../../src/internal/run.ts"
+import { FakeStore } from "../support/fakeStore.ts"
+import { budgetOf } from "./budget.ts"
+import { build, input } from "./build.ts"
+import { circuits } from "./circuits.ts"
+import { type Config, type Spec, stepsOf } from "./spec.ts"
+import { specOf } from "./specOf.ts"
+import { type Heard, nameOf, timing } from "./timing.ts"
+import { Virtual } from "./virtual.ts"
+import { Watch } from "./watch.ts"
+import { World } from "./world.ts"
 
 export interface Outcome {
-  readonly seed: number
+  readonly spec: Spec
   readonly problems: ReadonlyArray<string>
-  readonly events: ReadonlyArray<GraphEvent.Any>
-  readonly ended: string
+  /** Everything that happened, a line each. */
+  readonly log: ReadonlyArray<string>
+  /** How each piece of it ended. */
+  readonly ended: ReadonlyArray<"completed" | "failed" | "stopped" | "hung">
+  readonly executions: number
 }
 
-/** Runs one seed to its end and says what was wrong. */
-export const simulate = (seed: number): Effect.Effect<Outcome> =>
-  Effect.gen(function*() {
-    const random = new Random(seed)
-    const world = new World()
-    const names = { next: 0 }
+/** What hangs without any limit is stopped from outside after so long, as a caller would. */
+const patience = 7_200_000
+
+/** The longest that a call of a store is waited for, and a bit. */
+const storeMs = 30_001
+
+export const simulate = (seed: number): Outcome => runSpec(specOf(seed))
+
+export const runSpec = (spec: Spec): Outcome => new Simulation(spec).run()
+
+class Simulation {
+  readonly #spec: Spec
+  readonly #virtual = new Virtual()
+  readonly #world = new World()
+  readonly #store = new FakeStore()
+  readonly #problems: Array<string> = []
+  readonly #log: Array<string> = []
+  readonly #graceMs: number
+
+  constructor(spec: Spec) {
+    this.#spec = spec
+    this.#graceMs = spec.parallel.grace ?? 1_000
+    for (const { at, by } of spec.jumps) this.#virtual.at(at, () => this.#virtual.jump(by))
+    const { faults = [] } = spec.thread ?? {}
+    this.#store.fault = (method, n) =>
+      faults.find((fault) => fault.method === method && n >= fault.from && n < fault.from + fault.count)?.fault
+  }
+
+  run(): Outcome {
+    const { thread } = this.#spec
+    const ended = [this.#piece(false)]
+    if (thread !== undefined && ended[0] !== "completed") {
+      this.#store.fault = () => undefined
+      if (this.#virtual.get(this.#saved())) ended.push(this.#piece(true))
+    }
+    if (this.#store.maxSaving > 1) this.#says(`${this.#store.maxSaving} saves at once`)
+    const problems = [...this.#world.problems, ...this.#problems]
+    return { spec: this.#spec, problems, log: this.#log, ended, executions: this.#world.executions }
+  }
+
+  #says(what: string): void {
+    this.#problems.push(what)
+  }
+
+  /** Whether there is something to be continued. */
+  #saved(): Effect.Effect<boolean> {
+    return Effect.map(Effect.orDie(this.#store.inner.list("t")), (list) => {
+      const status = list.at(-1)?.status
+      return status === "running" || status === "failed"
+    })
+  }
+
+  /** One process: a run, or a saved one that goes on. */
+  #piece(resumed: boolean): Outcome["ended"][number] {
+    const virtual = this.#virtual
+    const { stop, watchers } = this.#spec
     const registry = CircuitBreakerRegistry.makeUnsafe()
-    const start = loose("sim", { parallel: configOf(random) }, State).addNode("start", body(random, world, "start"))
-    const { edges, graph, join } = fanOut(random, world, start, "start", 2, names)
-    let built = graph
-    for (const edge of edges) built = edge(built)
-    built = built.setEntryPoint("start")
-    const rounds = 1 + random.below(3)
-    let round = 0
-    built = random.chance(0.3)
-      ? built.addConditionalEdges(join, () => ++round < rounds ? "again" : "done", {
-        again: "start",
-        done: StateGraph.END
-      })
-      : built.setFinishPoint(join)
-    const hooks = random.pick<FlowCallbacks.Hooks>([
-      {},
-      {
-        onFlowStart: () => {
-          throw new Error("hook")
-        }
-      },
-      { onFlowComplete: () => Effect.never },
-      { onFlowError: () => Effect.sleep(20) }
-    ])
-    const compiled = built.compile({ callbacks: FlowCallbacks.make(hooks, { timeout: 30 }), maxSteps: 50 })
-
-    const events: Array<GraphEvent.Any> = []
-    const stopAt = random.chance(0.3) ? 1 + random.below(60) : Infinity
-    const stopMs = random.chance(0.3) ? random.below(150) : Infinity
-    const running: { fiber?: Fiber.Fiber<unknown, unknown> } = {}
-    const metrics: typeof Metric.MetricRegistry.Service = new Map()
-    running.fiber = yield* Effect.forkDetach(
-      execute(compiledOf(compiled), { n: 0 }, { runId: `seed ${seed}` }, (event) => {
-        events.push(event)
-        if (events.length === stopAt) running.fiber?.interruptUnsafe()
-      }).pipe(
-        Effect.provideService(CircuitBreakerRegistry.CircuitBreakerRegistry, registry),
-        Effect.provideService(Metric.MetricRegistry, metrics),
-        EffectRandom.withSeed(seed),
-        Effect.provide(Logger.layer([]))
-      )
+    const watch = new Watch(watchers, (what) => this.#world.abandon(what))
+    const { configs, graph } = build(this.#spec, this.#world, { callbacks: watch.callbacks })
+    const heard: Array<Heard> = []
+    const from = virtual.now
+    let stoppedAt: number | undefined
+    const interrupt = () => {
+      if (fiber.pollUnsafe() !== undefined) return
+      stoppedAt ??= virtual.now
+      fiber.interruptUnsafe()
+    }
+    const emit = (event: GraphEvent.Any) => {
+      heard.push({ event, at: virtual.now })
+      this.#world.heard(event)
+      if (event._tag === "AttemptStarted" && !resumed) this.#checkCircuit(event, registry, configs)
+      if (!resumed && stop !== undefined && "event" in stop && heard.length === stop.event) interrupt()
+    }
+    const fiber = virtual.fork(
+      Effect.flatMap(Effect.yieldNow, () => this.#start(graph, registry, watch, emit, resumed))
     )
-    if (stopMs < Infinity) {
-      yield* TestClock.adjust(stopMs)
-      running.fiber.interruptUnsafe()
-    }
-    // What hangs without any limit is stopped from outside, as a caller would.
-    yield* TestClock.adjust(120_000)
-    yield* Effect.repeat(Effect.yieldNow, { times: 5 })
-    const hung = running.fiber.pollUnsafe() === undefined
-    const idle = hung && world.waiting === 0
-    if (hung) running.fiber.interruptUnsafe()
-    yield* TestClock.adjust(5_000)
-    const exit = running.fiber.pollUnsafe()
+    const ended = () => fiber.pollUnsafe() !== undefined
+    if (!resumed && stop !== undefined && "at" in stop) virtual.at(from + stop.at, interrupt)
+    const hung = this.#toEnd(ended, () => stoppedAt ?? from, interrupt)
+    const exit = fiber.pollUnsafe()
+    this.#checkEnd(exit, stoppedAt === undefined, heard, registry)
+    this.#checkEvents(heard, graph, configs, watch, resumed)
+    this.#checkLeft()
+    this.#problems.push(...watch.checkSpans(heard.map(({ event }) => event)))
+    return exit === undefined || hung
+      ? "hung"
+      : Exit.isSuccess(exit)
+      ? "completed"
+      : stoppedAt !== undefined
+      ? "stopped"
+      : "failed"
+  }
 
-    const problems = [...world.problems]
-    if (idle) problems.push("the run hangs, and nothing in it waits")
-    if (exit === undefined) problems.push("the run did not end")
-    else problems.push(...Invariants.check(events, { graph: compiled as never }))
-    if (world.open !== 0) problems.push(`${world.open} resources are open`)
-    for (const { key, probes } of yield* registry.states) {
-      if (probes > 0) problems.push(`circuit ${key} has ${probes} probes`)
+  #start(
+    graph: object,
+    registry: CircuitBreakerRegistry.Service,
+    watch: Watch,
+    emit: (event: GraphEvent.Any) => void,
+    resumed: boolean
+  ): Effect.Effect<unknown, unknown> {
+    const { seed, thread } = this.#spec
+    const compiled = compiledOf(graph)
+    const kept = thread === undefined ? {} : { thread: "t", durability: thread.durability }
+    const self = resumed
+      ? resume(compiled, "t", { durability: thread!.durability, takeOver: true }, emit)
+      : execute(compiled, input, { runId: "r", ...kept }, emit)
+    return self.pipe(
+      Effect.provideService(CircuitBreakerRegistry.CircuitBreakerRegistry, registry),
+      Effect.provideService(Checkpointer.Checkpointer, this.#store.service),
+      Effect.provide(Bulkhead.layer),
+      EffectRandom.withSeed(seed),
+      Effect.provideContext(Context.merge(this.#virtual.context, watch.context))
+    )
+  }
+
+  /** Whether it had to be stopped because it would never have ended. */
+  #toEnd(ended: () => boolean, since: () => number, interrupt: () => void): boolean {
+    const virtual = this.#virtual
+    const before = this.#store.used.length
+    const from = virtual.now
+    const budget = budgetOf(this.#spec)
+    const stored = () => this.#spec.thread === undefined ? 0 : (2 + this.#store.used.length - before) * storeMs
+    virtual.run(ended, Math.min(budget, patience) + 100 * storeMs)
+    if (virtual.isBusy) this.#says("it makes turns without an end")
+    const stoppedAt = since()
+    if (ended()) {
+      if (virtual.now - from > budget + stored()) this.#says(`it takes ${virtual.now - from} ms, at most are ${budget}`)
+      if (stoppedAt > from) this.#checkStop(stoppedAt)
+      return false
     }
-    for (
-      const { attributes, id, state, type } of yield* Effect.provideService(
-        Metric.snapshot,
-        Metric.MetricRegistry,
-        metrics
-      )
-    ) {
-      if (id === "stategraph_flows_in_flight" && type === "Gauge" && state.value !== 0) {
-        problems.push(`${String(state.value)} flows are in flight of ${JSON.stringify(attributes)}`)
-      }
+    if (budget < patience) this.#says(`it does not end within its budget of ${budget} ms`)
+    else if (this.#world.hanging === 0) this.#says("it hangs, and nothing in it waits")
+    interrupt()
+    const at = virtual.now
+    virtual.run(ended, 10_000_000)
+    if (!ended()) this.#says("it cannot be stopped")
+    else this.#checkStop(at)
+    return true
+  }
+
+  #checkStop(at: number): void {
+    const most = 5 * this.#graceMs + 1
+    const took = this.#virtual.now - at
+    if (took > most) this.#says(`it ends ${took} ms after it was interrupted, its grace is ${this.#graceMs}`)
+  }
+
+  /** By what the registry says, not by events. */
+  #checkCircuit(
+    event: Extract<GraphEvent.Any, { readonly _tag: "AttemptStarted" }>,
+    registry: CircuitBreakerRegistry.Service,
+    configs: ReadonlyMap<string, Config>
+  ): void {
+    if (configs.get(nameOf(event))?.circuit !== "shared") return
+    const path = event.scope === "flow" ? `flow ${event.branch}` : `node ${event.node}`
+    const found = Effect.runSyncWith(this.#virtual.context)(registry.states).find(({ key }) => key === "shared")
+    if (found?.state === "OPEN") this.#says(`attempt ${event.attempt} of ${path} begins while its circuit is OPEN`)
+    const most = this.#spec.shared.halfOpenMaxCalls
+    if ((found?.probes ?? 0) > most) this.#says(`the circuit has ${found?.probes} probes, allowed are ${most}`)
+  }
+
+  #checkEnd(
+    exit: Exit.Exit<unknown, unknown> | undefined,
+    byItself: boolean,
+    heard: ReadonlyArray<Heard>,
+    registry: CircuitBreakerRegistry.Service
+  ): void {
+    const last = heard.at(-1)?.event._tag
+    // What is interrupted too late has ended all the same.
+    if (byItself && exit !== undefined && last !== undefined && Exit.isSuccess(exit) !== (last === "GraphCompleted")) {
+      this.#says(`it ends with ${exit._tag}, and tells of ${last}`)
     }
-    const ended = exit === undefined ? "hung" : Exit.isSuccess(exit) ? "completed" : hung ? "stopped" : "failed"
-    return { seed, problems, events, ended }
-  }).pipe(Effect.provide(TestClock.layer()))
+    if (exit !== undefined && Exit.isFailure(exit) && Cause.hasDies(exit.cause)) this.#foreign(Cause.pretty(exit.cause))
+    for (const { key, probes } of Effect.runSyncWith(this.#virtual.context)(registry.states)) {
+      if (probes > 0) this.#says(`circuit ${key} has ${probes} probes at the end`)
+    }
+  }
+
+  /** Errors that no node has thrown are of the engine. */
+  #foreign(text: string): void {
+    if (!/failure \d+ of|\w+ throws|hook|died|threw/.test(text)) this.#says(`a defect of the engine: ${text}`)
+  }
+
+  #checkEvents(
+    heard: ReadonlyArray<Heard>,
+    graph: object,
+    configs: ReadonlyMap<string, Config>,
+    watch: Watch,
+    resumed: boolean
+  ): void {
+    for (const { at, event } of heard) this.#log.push(`${at} ${textOf(event)}`)
+    if (heard.length === 0) {
+      if (this.#spec.thread === undefined && this.#spec.stop === undefined) this.#says("nothing was heard of it")
+      return
+    }
+    // The clock of the run may have been set meanwhile.
+    const events = heard.map(({ at, event }) => ({ ...event, at }))
+    this.#problems.push(
+      ...Invariants.check(events, { graph: graph as never, resumed }),
+      ...watch.check(heard.map(({ event }) => event)),
+      ...timing(heard, configs, resumed),
+      // Those of a run that goes on have seen more.
+      ...resumed ? [] : circuits(heard, configs, this.#spec.shared)
+    )
+    for (const { event } of heard) {
+      if (event._tag !== "FlowCompleted" || event.result.success) continue
+      if (/^(Type|Range|Reference)?Error$/.test(event.result.errorType)) this.#foreign(event.result.error)
+    }
+  }
+
+  /** Nothing of it is left, once what was abandoned has ended. */
+  #checkLeft(): void {
+    const virtual = this.#virtual
+    virtual.settle()
+    const { thread, watchers } = this.#spec
+    const quiet = (thread?.faults.length ?? 0) === 0 && watchers.every(({ does }) => does !== "stuck")
+    // Only what was abandoned goes on beyond the end.
+    if (quiet && this.#world.working.length === 0) this.#checkNothing("at the end")
+    virtual.run(() => false, 3_600_000)
+    for (const { idempotencyKey } of this.#world.working) this.#says(`node ${idempotencyKey} is at work for ever`)
+    this.#checkNothing("for ever")
+  }
+
+  #checkNothing(when: string): void {
+    const { fibers, timers } = this.#virtual
+    if (this.#world.open > 0) this.#says(`resources are open ${when}: ${this.#world.open}`)
+    if (timers > 0) this.#says(`timers are left ${when}: ${timers}`)
+    if (fibers > 0) this.#says(`fibers are left ${when}: ${fibers}`)
+  }
+}
+
+const textOf = (event: GraphEvent.Any): string => {
+  const { attempt, branch, delayMs, error, node, result } = event as {
+    readonly [key: string]: unknown
+    readonly result?: { readonly _tag: string; readonly attempts: number; readonly timingMs: number }
+  }
+  const told = result === undefined ? undefined : `${result._tag} ${result.attempts} ${result.timingMs}`
+  const parts = [event._tag, event.at, branch, node, attempt, delayMs, told, error]
+  return parts.filter((part) => part !== undefined).map(String).join(" ")
+}
+
+/** How big it is, to see whether it has become smaller. */
+export const sizeOf = ({ line }: Spec): number => stepsOf(line).length
