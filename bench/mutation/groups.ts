@@ -1,0 +1,72 @@
+/** What is mutated, and by which tests. */
+
+export interface Group {
+  /** Files of `src`. */
+  readonly files: ReadonlyArray<string>
+  /** Test files that may notice; Stryker runs, for each mutant, those tests of them that execute it. */
+  readonly tests: ReadonlyArray<string>
+}
+
+/** Tests of whole runs. */
+const runs = ["test/*.test.ts", "test/scenarios/*.test.ts", "test/testing/{Recorder,VirtualTime,Script}.test.ts"]
+
+/** Not worth their time here: they are slow, start processes, or are about something else. */
+export const leftOut: ReadonlyArray<string> = [
+  "test/**/*.live.test.ts",
+  "test/{docs,package,imports,kill,soak,examples,recipes,audit,demoView,answers}.test.ts",
+  "test/{Timeline,Diagram,Checkpointer}*.test.ts",
+  "test/{stopAnywhere,stoppedAnywhere,interruptedAnywhere,storeFaults,RunState.hostile,durability,anyConfig}.test.ts",
+  "test/scenarios/ac8*.test.ts"
+]
+
+const groups = {
+  circuit: {
+    files: ["CircuitBreaker.ts", "internal/circuitWindow.ts", "internal/circuitOutcome.ts", "internal/withCircuit.ts"],
+    tests: [
+      "test/CircuitBreaker*.test.ts",
+      "test/SharedCircuits*.test.ts",
+      "test/{circuitFlows,resumeCircuit,pairs,policy,policyPairs,parallelMap,asking}.test.ts",
+      "test/scenarios/ac4*.test.ts"
+    ]
+  },
+  retry: {
+    files: ["RetryPolicy.ts", "internal/withRetry.ts"],
+    tests: [
+      "test/RetryPolicy.test.ts",
+      "test/{pairs,policy,policyEvents,policyPairs,resumeFlows,resumeTime,events,lines,limit,telemetry}.test.ts",
+      "test/scenarios/ac3*.test.ts",
+      "test/scenarios/ac{1,2}-*.test.ts"
+    ]
+  },
+  config: {
+    files: [
+      "ParallelConfig.ts",
+      "internal/option.ts",
+      "internal/circuitOptions.ts",
+      "internal/environment.ts",
+      "internal/readOptions.ts"
+    ],
+    tests: ["test/{ParallelConfig,CircuitBreaker*,RetryPolicy,Bulkhead,badInput,validation,policy,fallback}.test.ts"]
+  },
+  timeout: {
+    files: ["internal/withDeadline.ts", "internal/time.ts", "internal/attempt.ts"],
+    tests: runs
+  },
+  flow: {
+    files: [
+      "internal/flow.ts",
+      "internal/attempts.ts",
+      "internal/settle.ts",
+      "internal/withFallback.ts",
+      "internal/withLimit.ts",
+      "internal/withPlace.ts"
+    ],
+    tests: runs
+  },
+  route: {
+    files: ["internal/walk.ts", "internal/fanOut.ts", "internal/paths.ts", "internal/node.ts"],
+    tests: runs
+  }
+} satisfies Record<string, Group>
+
+export default groups as Readonly<Record<string, Group>>
