@@ -110,7 +110,7 @@ export const defaults: RetryPolicy = {
 /** Checks an input; problems go to `reader`, under `prefix` plus the field's name. @internal */
 export const read = (reader: OptionReader, prefix: string, input: Input): Given => {
   if (typeof input !== "object" || input === null || Array.isArray(input)) {
-    reader.reject(prefix.replace(/\.$/, "") || "input", input, "an object")
+    reader.reject(prefix.slice(0, -1) || "input", input, "an object")
     return {}
   }
   const { backoffMultiplier, baseDelay, exponentialBackoff, jitter, maxDelay, maxRetries, maxStoredErrors, retryOn } =
@@ -319,22 +319,24 @@ export const schedule = (policy: RetryPolicy): Schedule.Schedule<Duration.Durati
 export const retries = ({ retryOn }: RetryPolicy, error: unknown): boolean => {
   if (retryOn === undefined) return true
   try {
-    return typeof retryOn === "function" ? retryOn(error) : namesOf(error).some((name) => retryOn.includes(name))
+    if (typeof retryOn === "function") return retryOn(error)
+    const wanted: ReadonlyArray<unknown> = retryOn
+    return namesOf(error).some((name) => wanted.includes(name))
   } catch {
     return false
   }
 }
 
-const namesOf = (error: unknown): ReadonlyArray<string> => {
+const namesOf = (error: unknown): ReadonlyArray<unknown> => {
   if (typeof error !== "object" || error === null) return []
   const tag = "_tag" in error ? error._tag : undefined
   const names: Array<unknown> = [tag]
   if (tag === "FlowTimeoutError") names.push("TimeoutError")
   if (error instanceof Error) names.push(error.name)
-  let proto: unknown = Object.getPrototypeOf(error)
-  while (typeof proto === "object" && proto !== null && proto !== Object.prototype) {
+  let proto: object | null = Object.getPrototypeOf(error)
+  while (proto !== null && proto !== Object.prototype) {
     if (Object.hasOwn(proto, "constructor")) names.push(proto.constructor?.name)
     proto = Object.getPrototypeOf(proto)
   }
-  return names.filter((name) => typeof name === "string")
+  return names
 }
