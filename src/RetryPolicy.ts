@@ -316,15 +316,20 @@ export const schedule = (policy: RetryPolicy): Schedule.Schedule<Duration.Durati
  * @category predicates
  * @since 0.1.0
  */
-export const retries = ({ retryOn }: RetryPolicy, error: unknown): boolean => {
-  if (retryOn === undefined) return true
+export const retries = (policy: RetryPolicy, error: unknown): boolean => {
   try {
-    if (typeof retryOn === "function") return retryOn(error)
-    const wanted: ReadonlyArray<unknown> = retryOn
-    return namesOf(error).some((name) => wanted.includes(name))
+    return asks(policy, error)
   } catch {
     return false
   }
+}
+
+/** The same, but throws what the predicate throws. @internal */
+export const asks = ({ retryOn }: RetryPolicy, error: unknown): boolean => {
+  if (retryOn === undefined) return true
+  if (typeof retryOn === "function") return retryOn(error)
+  const wanted: ReadonlyArray<unknown> = retryOn
+  return namesOf(error).some((name) => wanted.includes(name))
 }
 
 const namesOf = (error: unknown): ReadonlyArray<unknown> => {

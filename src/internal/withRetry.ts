@@ -117,10 +117,10 @@ const retold = (error: Work["errors"][number] | undefined): Error => {
 const byPolicy = (policy: RetryPolicy.RetryPolicy): NextDelay => (error, attempt) => {
   if (attempt > policy.maxRetries) return Effect.succeed(undefined)
   try {
-    if (!RetryPolicy.retries(policy, error)) return Effect.succeed(undefined)
+    if (!RetryPolicy.asks(policy, error)) return Effect.succeed(undefined)
   } catch (defect) {
     // The flow keeps its own error: a predicate that throws is no reason to lose it.
-    return Effect.as(Effect.logWarning("retryOn threw, so the flow is not retried", defect), undefined)
+    return Effect.as(Effect.logWarning("retryOn threw, so there is no retry", Cause.die(defect)), undefined)
   }
   return policy.jitter === 0
     ? Effect.succeed(Duration.toMillis(RetryPolicy.delay(policy, attempt)))
