@@ -41,9 +41,7 @@ export const withRetry = (self: Effect.Effect<Outcome>, work: Work, retry: Retry
 
 /** The error of an attempt that may be retried: never of an interruption, a rejection, or beside a zombie. */
 const failureOf = (work: Work, outcome: Outcome): { readonly value: unknown } | undefined => {
-  if (outcome._tag !== "Executed" || outcome.abandoned || work.line === undefined || work.line.zombies > 0) {
-    return undefined
-  }
+  if (outcome._tag !== "Executed" || outcome.abandoned) return undefined
   if (outcome.end._tag === "Limit" && outcome.end.kind === "total") return undefined
   const cause = failureCause(work, outcome.end)
   return cause === undefined ? undefined : { value: primaryError(cause) }
