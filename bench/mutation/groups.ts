@@ -36,7 +36,9 @@ const groups = {
       "internal/environment.ts",
       "internal/readOptions.ts"
     ],
-    tests: ["test/{ParallelConfig,CircuitBreaker*,RetryPolicy,Bulkhead,badInput,validation,policy,fallback}.test.ts"]
+    tests: [
+      "test/{ParallelConfig,CircuitBreaker*,RetryPolicy,Bulkhead,badInput,validation,fallback,config.edges}.test.ts"
+    ]
   },
   timeout: {
     files: ["internal/withDeadline.ts", "internal/time.ts", "internal/attempt.ts"],
