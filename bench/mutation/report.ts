@@ -36,23 +36,24 @@ const missed = ["Survived", "NoCoverage"]
 export interface Score {
   readonly noticed: number
   readonly all: number
-  readonly ignored: number
+  /** Mutants whose module throws while it is loaded: they are in no score. */
+  readonly unloaded: number
 }
 
 export const score = (mutants: ReadonlyArray<Mutant>): Score => {
   const of = (statuses: ReadonlyArray<string>) => mutants.filter(({ status }) => statuses.includes(status)).length
   const all = of([...noticed, ...missed])
-  return { noticed: of(noticed), all, ignored: mutants.length - all }
+  return { noticed: of(noticed), all, unloaded: mutants.length - all }
 }
 
 export const sum = (a: Score, b: Score): Score => ({
   noticed: a.noticed + b.noticed,
   all: a.all + b.all,
-  ignored: a.ignored + b.ignored
+  unloaded: a.unloaded + b.unloaded
 })
 
-export const row = (name: string, { all, ignored, noticed }: Score): string =>
-  `| ${name} | ${all} | ${noticed} | ${all - noticed} | ${ignored} | ${
+export const row = (name: string, { all, unloaded, noticed }: Score): string =>
+  `| ${name} | ${all} | ${noticed} | ${all - noticed} | ${unloaded} | ${
     (100 * noticed / Math.max(1, all)).toFixed(1)
   } % |`
 

@@ -115,7 +115,7 @@ if (!report) {
 
 const table: Array<string> = []
 for (const { files, name } of chosen) {
-  let total: Report.Score = { noticed: 0, all: 0, ignored: 0 }
+  let total: Report.Score = { noticed: 0, all: 0, unloaded: 0 }
   for (const file of files) {
     const found = Report.read(reports, file)
     if (found === undefined) {
@@ -132,6 +132,6 @@ for (const { files, name } of chosen) {
   table.push(Report.row(`**${name}**`, total))
 }
 console.log(
-  `\n| file | mutants | noticed | not noticed | ignored | score |\n|---|--:|--:|--:|--:|--:|\n${table.join("\n")}`
+  `\n| file | mutants | noticed | not noticed | do not load | score |\n|---|--:|--:|--:|--:|--:|\n${table.join("\n")}`
 )
 console.log(`\nreports: ${relative(process.cwd(), reports)}`)
