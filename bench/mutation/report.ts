@@ -1,5 +1,5 @@
 /** What Stryker has found, read from its reports. */
-import { existsSync, readFileSync } from "node:fs"
+import { existsSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 
 export interface Mutant {
@@ -19,15 +19,39 @@ interface Found {
   readonly mutants: ReadonlyArray<Mutant>
 }
 
-/** Where the report of a file of `src` is. */
-export const reportOf = (folder: string, file: string): string => join(folder, `${file.replaceAll("/", ".")}.json`)
+type Files = Readonly<Record<string, Found>>
 
-/** The mutants of a file, as they were measured last. */
+const nameOf = (folder: string, file: string): string => join(folder, `${file.replaceAll("/", ".")}.json`)
+
+/** The mutants of a file of `src`, as they were measured last. */
 export const read = (folder: string, file: string): Found | undefined => {
-  const path = reportOf(folder, file)
-  if (!existsSync(path)) return undefined
-  const { files } = JSON.parse(readFileSync(path, "utf8")) as { readonly files: Readonly<Record<string, Found>> }
-  return files[`src/${file}`]
+  const path = nameOf(folder, file)
+  return existsSync(path) ? JSON.parse(readFileSync(path, "utf8")) as Found : undefined
+}
+
+const keyOf = ({ location: { end, start }, mutatorName, replacement }: Mutant): string =>
+  [start.line, start.column, end.line, end.column, mutatorName, replacement].join()
+
+/** Keeps what Stryker has measured, file by file; of a file that has not changed, beside what was known. */
+export const keep = (folder: string, report: string): void => {
+  const { files } = JSON.parse(readFileSync(report, "utf8")) as { readonly files: Files }
+  for (const [path, { mutants, source }] of Object.entries(files)) {
+    const file = path.replace(/^src\//, "")
+    const known = read(folder, file)
+    const all = new Map(known?.source === source ? known.mutants.map((mutant) => [keyOf(mutant), mutant]) : [])
+    for (const mutant of mutants) all.set(keyOf(mutant), mutant)
+    writeFileSync(nameOf(folder, file), JSON.stringify({ source, mutants: [...all.values()] }))
+  }
+}
+
+/** Where the mutants are that no test has noticed; the whole file, when it has changed since. */
+export const missedIn = (folder: string, file: string, root: string): ReadonlyArray<string> => {
+  const known = read(folder, file)
+  if (known?.source !== readFileSync(join(root, "src", file), "utf8")) return [`src/${file}`]
+  const ranges = known.mutants.filter(({ status }) => missed.includes(status)).map(({ location: { end, start } }) =>
+    `src/${file}:${start.line}:${start.column - 1}-${end.line}:${end.column - 1}`
+  )
+  return [...new Set(ranges)]
 }
 
 const noticed = ["Killed", "Timeout"]

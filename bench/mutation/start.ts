@@ -10,7 +10,7 @@ import { basename, join, relative } from "node:path"
 import { fileURLToPath } from "node:url"
 import { parseArgs } from "node:util"
 import { root } from "../../scripts/root.ts"
-import groups, { leftOut } from "./groups.ts"
+import groups, { first, leftOut } from "./groups.ts"
 import * as Report from "./report.ts"
 
 const here = fileURLToPath(new URL(".", import.meta.url))
@@ -58,8 +58,17 @@ const copied = (): string => {
   return folder
 }
 
+// The tests that notice most come first: a mutant is done with at the first test that fails.
 const vitestConfig = (tests: ReadonlyArray<string>): string => `
+import { BaseSequencer } from "vitest/node"
 import base from "./vitest.config.ts"
+
+const first = ${JSON.stringify(first)}
+const rank = ({ moduleId }) => {
+  const at = first.findIndex((name) => moduleId.includes("/test/" + name))
+  return at < 0 ? first.length : at
+}
+
 export default {
   ...base,
   test: {
@@ -68,23 +77,22 @@ export default {
     exclude: ${JSON.stringify(leftOut)},
     isolate: false,
     reporters: ["dot"],
-    testTimeout: 5_000
+    sequence: { sequencer: class extends BaseSequencer { sort = async (files) => [...files].sort((a, b) => rank(a) - rank(b)) } },
+    testTimeout: 3_000
   }
 }
 `
 
-const strykerConfig = (file: string, again: boolean) => ({
+const strykerConfig = (mutate: ReadonlyArray<string>, fileName: string) => ({
   plugins: [join(here, "node_modules/@stryker-mutator/vitest-runner/dist/src/index.js")],
-  mutate: [`src/${file}`],
+  mutate,
   inPlace: true,
   testRunner: "vitest",
   vitest: { configFile: "vitest.mutation.config.ts", related: false },
   coverageAnalysis: "perTest",
   concurrency: 1,
-  reporters: ["json"],
-  jsonReporter: { fileName: Report.reportOf(reports, file) },
-  incremental: again,
-  incrementalFile: Report.reportOf(reports, file),
+  reporters: ["json", "progress-append-only"],
+  jsonReporter: { fileName },
   allowConsoleColors: false
 })
 
@@ -104,12 +112,14 @@ if (!report) {
   const folder = copied()
   mkdirSync(reports, { recursive: true })
   for (const { files, tests } of chosen) {
+    const mutate = files.flatMap((file) => again ? Report.missedIn(reports, file, root) : [`src/${file}`])
+    if (mutate.length === 0) continue
+    const fresh = join(folder, "mutation.json")
     writeFileSync(join(folder, "vitest.mutation.config.ts"), vitestConfig(tests))
-    for (const file of files) {
-      writeFileSync(join(folder, "stryker.json"), JSON.stringify(strykerConfig(file, again)))
-      const stryker = join(here, "node_modules/@stryker-mutator/core/bin/stryker.js")
-      run(process.execPath, [stryker, "run", "stryker.json"], folder)
-    }
+    writeFileSync(join(folder, "stryker.json"), JSON.stringify(strykerConfig(mutate, fresh)))
+    const stryker = join(here, "node_modules/@stryker-mutator/core/bin/stryker.js")
+    run(process.execPath, [stryker, "run", "stryker.json"], folder)
+    Report.keep(reports, fresh)
   }
 }
 
