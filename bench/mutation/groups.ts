@@ -7,8 +7,11 @@ export interface Group {
   readonly tests: ReadonlyArray<string>
 }
 
-/** Tests of whole runs. */
-const runs = ["test/*.test.ts", "test/scenarios/*.test.ts", "test/testing/{Recorder,Script}.test.ts"]
+/** Tests of whole runs that are short. */
+const runs = [
+  "test/scenarios/ac*.test.ts",
+  "test/{pairs,policyPairs,fallback*,lines,events,resume,resumeFlows,resumeTime,completion,*.edges}.test.ts"
+]
 
 /** They run first: short, and about everything. */
 export const first: ReadonlyArray<string> = [
@@ -23,23 +26,21 @@ export const first: ReadonlyArray<string> = [
   "limit"
 ]
 
-/** Not worth their time here: they are slow, start processes, or are about something else. */
-export const leftOut: ReadonlyArray<string> = [
-  "test/**/*.live.test.ts",
-  "test/{docs,package,imports,kill,soak,examples,recipes,audit,demoView,answers,shapes,notEncodable}.test.ts",
-  "test/{Timeline,Diagram,Checkpointer}*.test.ts",
-  "test/{stopAnywhere,stoppedAnywhere,interruptedAnywhere,storeFaults,RunState.hostile,durability,anyConfig}.test.ts",
-  "test/scenarios/ac8*.test.ts"
-]
+/** Not worth their time here: they are slow, or start processes. */
+export const leftOut: ReadonlyArray<string> = ["test/**/*.live.test.ts", "test/scenarios/ac8*.test.ts"]
 
 const groups = {
   circuit: {
     files: ["CircuitBreaker.ts", "internal/circuitWindow.ts", "internal/circuitOutcome.ts", "internal/withCircuit.ts"],
-    tests: runs
+    tests: [
+      "test/{CircuitBreaker,SharedCircuits}*.test.ts",
+      "test/{circuitFlows,resumeCircuit,parked}.test.ts",
+      ...runs
+    ]
   },
   retry: {
     files: ["RetryPolicy.ts", "internal/withRetry.ts"],
-    tests: runs
+    tests: ["test/RetryPolicy.test.ts", "test/policy.test.ts", ...runs]
   },
   config: {
     files: [
@@ -55,7 +56,7 @@ const groups = {
   },
   timeout: {
     files: ["internal/withDeadline.ts", "internal/time.ts", "internal/attempt.ts"],
-    tests: runs
+    tests: ["test/limit.test.ts", ...runs]
   },
   flow: {
     files: [
@@ -66,11 +67,11 @@ const groups = {
       "internal/withLimit.ts",
       "internal/withPlace.ts"
     ],
-    tests: runs
+    tests: ["test/{limit,circuitFlows,parked}.test.ts", ...runs]
   },
   route: {
     files: ["internal/walk.ts", "internal/fanOut.ts", "internal/paths.ts", "internal/node.ts"],
-    tests: runs
+    tests: ["test/{subgraph,reducers,points,suspend,parallelMap,resumeSubgraph,validation,progress}.test.ts", ...runs]
   }
 } satisfies Record<string, Group>
 

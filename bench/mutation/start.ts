@@ -90,6 +90,7 @@ const strykerConfig = (mutate: ReadonlyArray<string>, fileName: string) => ({
   testRunner: "vitest",
   vitest: { configFile: "vitest.mutation.config.ts", related: false },
   coverageAnalysis: "perTest",
+  timeoutMS: 3_000,
   concurrency: 1,
   reporters: ["json", "progress-append-only"],
   jsonReporter: { fileName },
