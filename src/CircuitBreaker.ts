@@ -240,8 +240,7 @@ export const admit = (state: State, nowMs: number, config: Config): Step & { rea
   const generation = state.generation + 1
   const all = [...live, { generation, startedAtMs: nowMs }]
   const next: State = { successes: 0, ...state, _tag: "HALF_OPEN", generation, probes: all }
-  const step = state._tag === "OPEN" ? move(state, next) : { state: next }
-  return { ...step, decision: { _tag: "Admitted", generation, probe: true } }
+  return { ...move(state, next), decision: { _tag: "Admitted", generation, probe: true } }
 }
 
 const timeToProbe = (state: State, live: Probes, nowMs: number, config: Config): number => {
@@ -335,7 +334,7 @@ const takesRates = (config: Config): boolean =>
 const count = (state: Closed, seen: Seen, nowMs: number, config: Config): Step => {
   const failureCount = seen.failed ? state.failureCount + 1 : 0
   const window = takesRates(config) ? Calls.add(state.window, seen, nowMs, config) : undefined
-  if (failureCount >= config.failureThreshold || (window !== undefined && trips(window, nowMs, config))) {
+  if (failureCount >= config.failureThreshold || trips(window, nowMs, config)) {
     return open(state, seen, nowMs, config)
   }
   return {
@@ -349,7 +348,7 @@ const count = (state: Closed, seen: Seen, nowMs: number, config: Config): Step =
   }
 }
 
-const trips = (window: Window, nowMs: number, config: Config): boolean => {
+const trips = (window: Window | undefined, nowMs: number, config: Config): boolean => {
   const { calls, failures, slow } = Calls.tally(window, nowMs, config)
   return calls >= config.minimumCalls && (
     (failures > 0 && failures / calls >= config.failureRateThreshold) ||

@@ -110,7 +110,7 @@ export const defaults: RetryPolicy = {
 /** Checks an input; problems go to `reader`, under `prefix` plus the field's name. @internal */
 export const read = (reader: OptionReader, prefix: string, input: Input): Given => {
   if (typeof input !== "object" || input === null || Array.isArray(input)) {
-    reader.reject(prefix.replace(/\.$/, "") || "input", input, "an object")
+    reader.reject(prefix.slice(0, -1) || "input", input, "an object")
     return {}
   }
   const { backoffMultiplier, baseDelay, exponentialBackoff, jitter, maxDelay, maxRetries, maxStoredErrors, retryOn } =
@@ -316,25 +316,32 @@ export const schedule = (policy: RetryPolicy): Schedule.Schedule<Duration.Durati
  * @category predicates
  * @since 0.1.0
  */
-export const retries = ({ retryOn }: RetryPolicy, error: unknown): boolean => {
-  if (retryOn === undefined) return true
+export const retries = (policy: RetryPolicy, error: unknown): boolean => {
   try {
-    return typeof retryOn === "function" ? retryOn(error) : namesOf(error).some((name) => retryOn.includes(name))
+    return asks(policy, error)
   } catch {
     return false
   }
 }
 
-const namesOf = (error: unknown): ReadonlyArray<string> => {
+/** The same, but throws what the predicate throws. @internal */
+export const asks = ({ retryOn }: RetryPolicy, error: unknown): boolean => {
+  if (retryOn === undefined) return true
+  if (typeof retryOn === "function") return retryOn(error)
+  const wanted: ReadonlyArray<unknown> = retryOn
+  return namesOf(error).some((name) => wanted.includes(name))
+}
+
+const namesOf = (error: unknown): ReadonlyArray<unknown> => {
   if (typeof error !== "object" || error === null) return []
   const tag = "_tag" in error ? error._tag : undefined
   const names: Array<unknown> = [tag]
   if (tag === "FlowTimeoutError") names.push("TimeoutError")
   if (error instanceof Error) names.push(error.name)
-  let proto: unknown = Object.getPrototypeOf(error)
-  while (typeof proto === "object" && proto !== null && proto !== Object.prototype) {
+  let proto: object | null = Object.getPrototypeOf(error)
+  while (proto !== null && proto !== Object.prototype) {
     if (Object.hasOwn(proto, "constructor")) names.push(proto.constructor?.name)
     proto = Object.getPrototypeOf(proto)
   }
-  return names.filter((name) => typeof name === "string")
+  return names
 }

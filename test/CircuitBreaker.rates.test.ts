@@ -352,6 +352,17 @@ describe("guards", () => {
     assert.deepStrictEqual(circuit.tally, { calls: 1, failures: 1, slow: 0 })
   })
 
+  it("what slow calls opened is closed by a probe, also of a configuration that takes no rates", () => {
+    const circuit = rated({ windowSize: 2, slowCallThreshold: 10 })
+    circuit.calls("SS")
+    circuit.now += 1000
+    const probe = circuit.call()
+    assert.deepInclude(circuit.state, { _tag: "HALF_OPEN", failureCount: 0 })
+    const answer = { generation: probe, outcome: "success" } as const
+    const { transition } = CircuitBreaker.record(circuit.state, answer, circuit.now, CircuitBreaker.make())
+    assert.deepStrictEqual(transition, { from: "HALF_OPEN", to: "CLOSED" })
+  })
+
   it("a reset forgets the window, and calls in flight stay out of it", () => {
     const circuit = rated({ windowSize: 3 })
     const inFlight = circuit.call()

@@ -287,6 +287,16 @@ describe("schedule", () => {
       assert.isAbove(new Set(expected.slice(8)).size, 10)
     }))
 
+  it.effect("without jitter draws no random number", () => {
+    const refused = (): never => assert.fail("a random number was drawn")
+    return Effect.gen(function*() {
+      const steps = yield* stepsOf(RetryPolicy.make({ maxRetries: 2, baseDelay: 10 }), 2)
+      assert.deepStrictEqual(steps.map(([output]) => Duration.toMillis(output)), [10, 20])
+      const jittery = yield* Effect.exit(stepsOf(RetryPolicy.make({ maxRetries: 2, jitter: 0.1 }), 1))
+      assert.isTrue(Exit.isFailure(jittery))
+    }).pipe(Effect.provideService(Random.Random, { nextIntUnsafe: refused, nextDoubleUnsafe: refused }))
+  })
+
   it.effect("gives the wait as its output, starts anew each time, and is endless nowhere", () =>
     Effect.gen(function*() {
       const policy = RetryPolicy.make({ maxRetries: 2, baseDelay: 10, maxDelay: 15 })
@@ -347,14 +357,24 @@ describe("retries", () => {
     assert.isFalse(retries([], new Plain()))
   })
 
+  it("by _tag whatever stands above, and never by what stands above all", () => {
+    const bare = Object.assign(Object.create(null) as object, { _tag: "Tag" })
+    const odd = Object.assign(Object.create({ constructor: undefined }) as object, { _tag: "Tag" })
+    for (const error of [bare, odd]) {
+      assert.isTrue(retries(["Tag"], error))
+      assert.isFalse(retries(["Other", "Object"], error))
+    }
+    assert.isFalse(retries(["Object"], Object.create({ status: 404 })))
+  })
+
   it("by the name an Error carries", () => {
     assert.isTrue(retries(["AbortError"], new DOMException("stopped", "AbortError")))
     assert.isTrue(retries(["TimeoutError"], Object.assign(new Error(), { name: "TimeoutError" })))
   })
 
   it("nothing by name that is no object", () => {
-    for (const error of ["Error", undefined, null, 1, Symbol("Error"), Object.create(null)]) {
-      assert.isFalse(retries(["Error", "String", "Number", "Symbol", "Object"], error))
+    for (const error of ["Error", undefined, null, 1, Symbol("Error"), Object.create(null), Error, () => 1]) {
+      assert.isFalse(retries(["Error", "String", "Number", "Symbol", "Object", "Function"], error))
     }
     assert.isFalse(retries(["undefined"], { _tag: undefined }))
   })

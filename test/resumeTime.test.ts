@@ -170,6 +170,55 @@ describe("retries of a flow", () => {
       assert.deepStrictEqual(seen.map((told) => told.replace("Boom no ", "")).join(" "), "1 1 2 1 2 3 4")
     }))
 
+  it.effect("by a Schedule are told of the errors that were kept, the first one for those that were not", () =>
+    Effect.gen(function*() {
+      const seen: Array<string> = []
+      const note = Schedule.while(({ input }: { readonly input: unknown }) => {
+        seen.push((input as Boom).message.replace("no ", ""))
+        return true
+      })
+      const eight = (attempt: number) => attempt < 9 ? failing(attempt) : Effect.void
+      const { graph } = oneFlow(new Log(), eight, { retry: Schedule.spaced(10).pipe(note) })
+      yield* stoppedAfter(new Log(), graph, 65)
+      // Seven attempts, of which the errors of the last five are kept; then the eighth.
+      assert.strictEqual(seen.join(" "), "1 2 3 4 5 6 7 3 3 3 4 5 6 7 8")
+    }))
+
+  it.effect("by a Schedule that stopped in an attempt are told of the attempts before it", () =>
+    Effect.gen(function*() {
+      const seen: Array<string> = []
+      const { graph } = oneFlow(new Log(), (attempt) => Effect.andThen(Effect.sleep(20), failing(attempt)), {
+        retry: Schedule.spaced(100).pipe(
+          Schedule.while(({ attempt, input }) => {
+            seen.push((input as Boom).message.replace("no ", ""))
+            return attempt < 3
+          })
+        )
+      })
+      // In the second attempt.
+      yield* stoppedAfter(new Log(), graph, 130)
+      assert.strictEqual(seen.join(" "), "1 1 2 3")
+    }))
+
+  it.effect("by a Schedule are told of a limit as before the stop", () =>
+    Effect.gen(function*() {
+      const seen: Array<unknown> = []
+      const { graph } = oneFlow(new Log(), () => Effect.never, {
+        timeout: 10,
+        retry: Schedule.spaced(100).pipe(
+          Schedule.while(({ attempt, input }) => {
+            const { _tag, message } = input as Boom
+            seen.push([_tag, message, input instanceof Error])
+            return attempt < 2
+          })
+        )
+      })
+      yield* stoppedAfter(new Log(), graph, 50)
+      assert.strictEqual(seen.length, 3)
+      for (const told of seen) assert.deepStrictEqual(told, seen[0])
+      assert.deepInclude(seen[0], "FlowTimeoutError")
+    }))
+
   it.effect("by a Schedule whose condition cannot bear what was kept of an error go on all the same", () =>
     Effect.gen(function*() {
       const log = new Log()

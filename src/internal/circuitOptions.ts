@@ -142,7 +142,7 @@ const others = ["failureThreshold", "failureRateThreshold", "slowCallRateThresho
 /** Checks an input; problems go to `reader`, under `prefix` plus the field's name. */
 export const read = (reader: OptionReader, prefix: string, input: Input): Given => {
   if (typeof input !== "object" || input === null || Array.isArray(input)) {
-    reader.reject(prefix.replace(/\.$/, "") || "input", input, "an object")
+    reader.reject(prefix.slice(0, -1) || "input", input, "an object")
     return {}
   }
   reader.known(prefix, input, ["key", ...others, ...counts, ...durations, ...functions])

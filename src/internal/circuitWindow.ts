@@ -24,11 +24,11 @@ export const add = (
   if (config.windowDurationMs !== Infinity) {
     return { _tag: "Time", parts: addPart(partsOf(window), one, nowMs, config.windowDurationMs) }
   }
-  return addCall(window?._tag === "Count" ? window : { _tag: "Count", ...none, ring: "" }, one, config.windowSize)
+  return addCall(window?._tag === "Count" ? window : { ...none, ring: "" }, one, config.windowSize)
 }
 
 // One digit per call, the oldest first: 1 for a failure, 2 for a slow one, 3 for both.
-const addCall = (window: Extract<Window, { readonly _tag: "Count" }>, one: Tally, size: number): Window => {
+const addCall = (window: Tally & { readonly ring: string }, one: Tally, size: number): Window => {
   let { calls, failures, slow } = sum(window, one)
   let from = 0
   for (; calls > size; calls--, from++) {

@@ -31,11 +31,8 @@ export class OptionReader {
     if (isMalformed(value)) return this.reject(field, value, allowed)
     const decoded = Duration.fromInput(value as Duration.Input)
     if (Option.isNone(decoded)) return this.reject(field, value, allowed)
-    // `Duration` clamps negative input, so the sign is read from the input itself where it has one.
-    const negative = (typeof value === "number" && value < 0) || (typeof value === "bigint" && value < 0n) ||
-      (typeof value === "string" && value.trim().startsWith("-"))
     const millis = Duration.toMillis(decoded.value)
-    const outside = negative || millis < 0 || (millis === 0 && !options.zero) || (millis === Infinity && options.finite)
+    const outside = millis < 0 || (millis === 0 && !options.zero) || (millis === Infinity && options.finite)
     if (outside) return this.reject(field, value, allowed)
     return millis
   }

@@ -41,9 +41,7 @@ export const withRetry = (self: Effect.Effect<Outcome>, work: Work, retry: Retry
 
 /** The error of an attempt that may be retried: never of an interruption, a rejection, or beside a zombie. */
 const failureOf = (work: Work, outcome: Outcome): { readonly value: unknown } | undefined => {
-  if (outcome._tag !== "Executed" || outcome.abandoned || work.line === undefined || work.line.zombies > 0) {
-    return undefined
-  }
+  if (outcome._tag !== "Executed" || outcome.abandoned) return undefined
   if (outcome.end._tag === "Limit" && outcome.end.kind === "total") return undefined
   const cause = failureCause(work, outcome.end)
   return cause === undefined ? undefined : { value: primaryError(cause) }
@@ -117,10 +115,10 @@ const retold = (error: Work["errors"][number] | undefined): Error => {
 const byPolicy = (policy: RetryPolicy.RetryPolicy): NextDelay => (error, attempt) => {
   if (attempt > policy.maxRetries) return Effect.succeed(undefined)
   try {
-    if (!RetryPolicy.retries(policy, error)) return Effect.succeed(undefined)
+    if (!RetryPolicy.asks(policy, error)) return Effect.succeed(undefined)
   } catch (defect) {
     // The flow keeps its own error: a predicate that throws is no reason to lose it.
-    return Effect.as(Effect.logWarning("retryOn threw, so the flow is not retried", defect), undefined)
+    return Effect.as(Effect.logWarning("retryOn threw, so there is no retry", Cause.die(defect)), undefined)
   }
   return policy.jitter === 0
     ? Effect.succeed(Duration.toMillis(RetryPolicy.delay(policy, attempt)))
