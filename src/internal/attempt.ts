@@ -130,9 +130,7 @@ const abandon = (line: Line): void => {
       const fiber = producer.abandon()
       if (fiber !== undefined) watchZombie(line, fiber)
     }
-    for (const flow of [...join.open()]) {
-      // Settled with one before it.
-      if (flow.result !== undefined) continue
+    for (const flow of join.open()) {
       const { line: attempt } = flow
       if (attempt !== undefined) {
         abandon(attempt)
