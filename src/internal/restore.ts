@@ -208,7 +208,10 @@ const restoreSettled = (line: Line, join: Join, saved: RunState.FlowState): bool
   const { codecs, plan } = line.run
   const edge = edgeOf(plan, saved, join.fanIn)
   const result = codecs.result(edge).decode(saved.result, "result") as Flow["result"] & {}
-  launchOf(line, join, edge, saved).entries.push(result)
+  const map = launchOf(line, join, edge, saved)
+  // A result that does not say which item it is of, as a codec allows, does not stand for its flow.
+  if (!("item" in result) || result.index !== saved.index || map.keyOf(result) !== saved.key) return false
+  map.entries.push(result)
   join.total++
   join.count(result, false)
   return true

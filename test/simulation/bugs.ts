@@ -20,16 +20,16 @@ export const bugs: ReadonlyArray<Bug> = [
     replace: `if (work.scope === "flow") work.holdsPlace = false`
   },
   {
-    name: "wrong order: results of maps come in the order in which they were launched",
-    file: "internal/walk.ts",
-    find: "flows.sort((a, b) => a.rank - b.rank)",
-    replace: "flows.sort(() => 0)"
+    name: "wrong order: results of maps come after all others",
+    file: "internal/work.ts",
+    find: "\n      .sort((a, b) => a.rank - b.rank)",
+    replace: ""
   },
   {
     name: "lost result: a join leaves rejected flows out",
     file: "internal/walk.ts",
-    find: "const results = join?.flows.map((flow) => flow.result!)",
-    replace: `const results = join?.flows.map((flow) => flow.result!).filter(({ _tag }) => _tag !== "Rejected")`
+    find: "const results = join?.results()",
+    replace: `const results = join?.results().filter(({ _tag }) => _tag !== "Rejected")`
   },
   {
     name: "double join: a fan-in that has joined its flows keeps them",
