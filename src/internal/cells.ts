@@ -21,6 +21,7 @@ import type { Codecs } from "./codecs.ts"
 import type { Interceptor } from "./interception.ts"
 import type { NodeFunction, Plan, PlanEdge, PlanNode, Position, State } from "./plan.ts"
 import type { Session } from "./session.ts"
+import type { StartSpan } from "./span.ts"
 import type { Flow, Join, Mapped, NodeCall } from "./work.ts"
 
 /** One `invoke` or `stream`: what all its lines share. */
@@ -29,7 +30,8 @@ export interface Run {
   readonly runId: string
   readonly thread: string | undefined
   readonly clock: Clock.Clock
-  readonly tracing: boolean
+  /** Absent when tracing is off. */
+  readonly spans: StartSpan | undefined
   readonly registry: CircuitBreakerRegistry.Service
   /** Absent when nobody listens: then no event is even built. */
   readonly emit: ((event: GraphEvent.Any) => void) | undefined

@@ -32,6 +32,7 @@ import {
 import { restoreLine } from "./restore.ts"
 import type { Kept } from "./saver.ts"
 import { Session } from "./session.ts"
+import { spansOf } from "./span.ts"
 import { beginning, type Found, found, holding, match, patched } from "./thread.ts"
 import { walk } from "./walk.ts"
 import { branchOf } from "./work.ts"
@@ -178,7 +179,7 @@ const makeRun = (
     codecs: compiled.codecs,
     restore: restoreLine,
     clock,
-    tracing: fiber.cache.tracerEnabled,
+    spans: spansOf(context, clock, plan.name),
     registry: registryOf(compiled, context),
     emit: both(callbacks?.offer, listener),
     callbacks,
