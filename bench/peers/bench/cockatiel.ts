@@ -23,6 +23,13 @@ const circuit = (work: () => number | Promise<number>) => (calls: number) => {
   })
 }
 
+const bare = (calls: number) =>
+  Effect.promise(async () => {
+    let sum = 0
+    for (let i = 0; i < calls; i++) sum += await work(1)
+    return sum
+  })
+
 export const cockatiel: Library = {
   name: "cockatiel",
   guarded: (flows) => {
@@ -37,5 +44,6 @@ export const cockatiel: Library = {
     )
   },
   circuit: circuit(() => work(1)),
+  bare,
   circuitSync: circuit(() => workSync(1))
 }

@@ -24,6 +24,8 @@ const fanOut = (options: object) => (flows: number) => {
 export const langgraph: Library = {
   name: "LangGraph.js",
   fanOut: fanOut({}),
+  // It makes no spans.
+  fanOutNoSpans: fanOut({}),
   // It has no circuit breaker.
   guarded: fanOut({ timeout: 60_000, retryPolicy: { maxAttempts: 3 } }),
   chain: (nodes) => {

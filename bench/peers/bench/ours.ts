@@ -18,14 +18,17 @@ const fanOut = (parallel: ParallelConfig.Input) => (flows: number) => {
   return Effect.map(compiled.invoke({ n: 1 }), ({ n }) => n)
 }
 
-const circuit = (work: Effect.Effect<number>) => (calls: number) => {
-  const call = CircuitBreakerRegistry.makeUnsafe().execute("call", {})(work)
-  return Effect.gen(function*() {
+const calling = (call: Effect.Effect<number, unknown>) => (calls: number) =>
+  Effect.gen(function*() {
     let sum = 0
     for (let i = 0; i < calls; i++) sum += yield* call
     return sum
   })
-}
+
+const asynchronous = Effect.promise(() => work(1))
+
+const circuit = (work: Effect.Effect<number>) => (calls: number) =>
+  calling(CircuitBreakerRegistry.makeUnsafe().execute("call", {})(work))(calls)
 
 export const ours: Library = {
   name: "effect-stategraph",
@@ -38,6 +41,7 @@ export const ours: Library = {
     for (let i = 1; i < nodes; i++) graph = graph.addNode(names[i]!, node).addEdge(names[i - 1]!, names[i]!)
     return Effect.map(graph.setFinishPoint(names[nodes - 1]!).compile().invoke({ n: 1 }), ({ n }) => n)
   },
-  circuit: circuit(Effect.promise(() => work(1))),
+  circuit: circuit(asynchronous),
+  bare: calling(asynchronous),
   circuitSync: circuit(Effect.sync(() => workSync(1)))
 }

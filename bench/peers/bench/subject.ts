@@ -15,6 +15,8 @@ export interface Library {
   readonly chain?: (nodes: number) => Run
   /** So many calls, one after the other, through one closed circuit. */
   readonly circuit?: (calls: number) => Run
+  /** The same calls through nothing: what is left is what the language of the library costs. */
+  readonly bare?: (calls: number) => Run
   /** The same, of work that ends before it returns. */
   readonly circuitSync?: (calls: number) => Run
 }
