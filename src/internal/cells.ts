@@ -143,6 +143,8 @@ export class Line {
   runningSpan: Tracer.Span | undefined = undefined
   /** Launched and not yet joined. */
   open: ReadonlyArray<Join> = noJoins
+  /** Where it stood when it failed or was stopped, if it is kept. */
+  kept: RunState.LineState | undefined = undefined
   /** What its fan-in joins while that runs. */
   joining: Join | undefined = undefined
   /** Whom the user code that runs now may ask for; absent while none does. */
@@ -217,6 +219,14 @@ export class Line {
   /** The line that waits for this one. */
   get around(): Line | undefined {
     return this.call?.owner ?? this.flow?.owner ?? this.run.inside?.line
+  }
+
+  /** It, or something around it, is being stopped, so that it will be too. */
+  get isStopping(): boolean {
+    for (let at: Line | undefined = this; at !== undefined; at = at.around) {
+      if (at.ended || at.pendingCut !== undefined || at.flow?.cancelled !== undefined) return true
+    }
+    return false
   }
 
   visit(node: PlanNode): void {
