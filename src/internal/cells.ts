@@ -223,10 +223,8 @@ export class Line {
 
   /** It, or something around it, is being stopped, so that it will be too. */
   get isStopping(): boolean {
-    for (let at: Line | undefined = this; at !== undefined; at = at.around) {
-      if (at.ended || at.pendingCut !== undefined || at.flow?.cancelled !== undefined) return true
-    }
-    return false
+    const { ended, flow, pendingCut } = this
+    return ended || pendingCut !== undefined || flow?.cancelled !== undefined || this.around?.isStopping === true
   }
 
   visit(node: PlanNode): void {

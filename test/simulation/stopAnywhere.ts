@@ -198,6 +198,7 @@ export interface Effort {
 }
 
 interface Around {
+  readonly features: ReadonlySet<string>
   readonly random: Random
   readonly seed: number
   readonly size: number | undefined
@@ -256,7 +257,11 @@ const stopOf = (random: Random, durability: Durability, longest: number, events:
 }
 
 /** What a process leaves behind that is killed right after a save, or right before the next one, is continued. */
-const kills = (simulation: Simulation, { random, seed, size, virtual }: Around, checkpoints: number): void => {
+const kills = (
+  simulation: Simulation,
+  { features, random, seed, size, virtual }: Around,
+  checkpoints: number
+): void => {
   const durability = random.pick<Durability>(["step", "step", "async"])
   const slow = random.chance(0.5)
   const options: Options = { virtual, seed, size, durability, slow, answering: random }
@@ -272,7 +277,8 @@ const kills = (simulation: Simulation, { random, seed, size, virtual }: Around, 
   for (const at of chosen) {
     const { i, k, piece: first, saved } = all[at]!
     const { status } = saved.draft
-    if (status === "completed") continue
+    // A run that has failed is tried again; its circuits have seen what it failed with.
+    if (status === "completed" || status === "failed" && features.has("circuit")) continue
     const where = `${name}, killed at checkpoint ${at}`
     checkBody(simulation, where, saved)
     const left = all.slice(0, at + 1).map(({ saved }) => saved)
@@ -309,8 +315,8 @@ const kills = (simulation: Simulation, { random, seed, size, virtual }: Around, 
 /** Everything about one seed. */
 export const stopAnywhere = (seed: number, effort: Effort): Outcome => {
   const { size } = effort
-  const around: Around = { random: new Random(seed * 7919), seed, size, virtual: new Virtual() }
   const { features } = randomGraph(seed, new Journal(), size)
+  const around: Around = { features, random: new Random(seed * 7919), seed, size, virtual: new Virtual() }
   const reference = piece(around)
   const simulation = new Simulation(reference)
   if (reference.exit === undefined) simulation.says("without a stop", "it hangs")
