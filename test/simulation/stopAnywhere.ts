@@ -181,7 +181,7 @@ const progressIn = (value: unknown): string => Array.isArray(value) ? value.map(
 
 /** What is restored and saved again before it has gone on is what had been saved. */
 const checkAgain = (simulation: Simulation, where: string, from: Saved, { saved: [first] }: Piece): void => {
-  if (first === undefined || first.taken > 0) return
+  if (first === undefined || first.taken > 0 || first.draft.status !== from.draft.status) return
   const [was, is] = [from, first].map(({ draft }) => JSON.parse(draft.body, rounded) as unknown)
   if (progress(was) !== progress(is)) return
   const found = difference(was, is)
