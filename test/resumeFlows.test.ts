@@ -318,3 +318,60 @@ describe("a run that failed", () => {
       assert.deepStrictEqual(ran, ["a", "b", "main", "b", "main"])
     }))
 })
+
+describe("a flow with flows that was stopped, and is saved while it is waited for", () => {
+  const run = (
+    ran: Array<string>,
+    results: Array<ReadonlyArray<ParallelFlowResult.Any>>,
+    edge: object,
+    hangs: object,
+    fails: object
+  ) => {
+    const seen: Array<ReadonlyArray<ParallelFlowResult.Any>> = []
+    let broken = true
+    const graph = StateGraph.make("g", State)
+      .addNode("outer")
+      .addNode("hangs", () =>
+        Effect.acquireUseRelease(
+          Effect.sync(() => void ran.push("hangs")),
+          () => broken ? Effect.never : Effect.void,
+          () => Effect.sleep(50)
+        ))
+      .addNode("item", slow(ran, "item", 1))
+      .addNode("fails", () => Effect.andThen(Effect.sleep(10), () => broken ? Effect.fail("no") : Effect.void))
+      .addNode("x", slow(ran, "x", 30)).addNode("y", slow(ran, "y", 100))
+      .addFanInNode("inner", showing(seen))
+      .addFanInNode("join", showing(results))
+      .addParallelEdge(StateGraph.START, "outer", "join", edge)
+      .addParallelEdge("outer", "hangs", "inner", hangs)
+      .addParallelEdge("outer", "fails", "inner", fails)
+      .addParallelMap("outer", "item", "inner", { items: () => [1, 2] })
+      .addParallelEdge(StateGraph.START, "x", "join").addEdge("x", "y")
+      .setFinishPoint("join").compile()
+    return Effect.gen(function*() {
+      const left = yield* killed(graph.invoke(input, { thread, durability: "async" }), 35)
+      broken = false
+      yield* ended(graph.resume(thread, { durability: "async" }), left)
+      return seen
+    })
+  }
+
+  it.effect("by its limit has reached it when it is continued", () =>
+    Effect.gen(function*() {
+      const results: Array<ReadonlyArray<ParallelFlowResult.Any>> = []
+      const seen = yield* run([], results, { timeout: 20 }, { concurrency: 1 }, {})
+      assert.deepStrictEqual(seen, [])
+      assert.deepStrictEqual(results.at(-1)!.map(({ _tag }) => _tag), ["Timeout", "Success"])
+    }))
+
+  it.effect("by one of them that failed fast goes on with all of them", () =>
+    Effect.gen(function*() {
+      const results: Array<ReadonlyArray<ParallelFlowResult.Any>> = []
+      const ran: Array<string> = []
+      const seen = yield* run(ran, results, {}, {}, { failFast: true })
+      assert.deepStrictEqual(seen.map((joined) => joined.map(({ _tag }) => _tag)), [
+        ["Success", "Success", "Success", "Success"]
+      ])
+      assert.deepStrictEqual(results.at(-1)!.map(({ _tag }) => _tag), ["Success", "Success"])
+    }))
+})

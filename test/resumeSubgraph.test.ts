@@ -151,6 +151,28 @@ describe("nodes of a graph whose node has a policy", () => {
     }))
 })
 
+describe("a graph in a flow that is stopped", () => {
+  it.effect("makes no step more when a save ends in the same turn", () =>
+    Effect.gen(function*() {
+      const ran: Array<string> = []
+      const now = (name: string) => () => void ran.push(name)
+      const inner = StateGraph.make("inner", State)
+        .addNode("a", now("a")).addNode("b", now("b"))
+        .setEntryPoint("a").addEdge("a", "b").setFinishPoint("b").compile()
+      const graph = StateGraph.make("g", State)
+        .addNode("outer")
+        .addSubgraph("sub", inner, same)
+        .addNode("fails", () => Effect.fail("no"))
+        .addFanInNode("meet").addFanInNode("join")
+        .addParallelEdge(StateGraph.START, "outer", "join")
+        .addParallelEdge("outer", "sub", "meet")
+        .addParallelEdge("outer", "fails", "meet", { failFast: true })
+        .setFinishPoint("join").compile()
+      yield* interrupted(Effect.exit(graph.invoke(input, { thread })), 1_000)
+      assert.deepStrictEqual(ran, ["a"])
+    }))
+})
+
 describe("a graph that has changed since its run was saved", () => {
   it.effect("gives the attempts of a node that has no policy any more to no other node", () =>
     Effect.gen(function*() {

@@ -162,7 +162,7 @@ const captureFlow = (flow: Flow, now: number, where: string): RunState.FlowState
     return saved
   }
   if (flow.usedFallback) saved.usedFallback = true
-  if (isOn(flow)) saved.line = captureLine(flow.line!, now, path)
+  if (isOn(flow)) saved.line = flow.line!.kept ?? captureLine(flow.line!, now, path)
   else if (flow.resumed?.line !== undefined) saved.line = flow.resumed.line
   return saved
 }

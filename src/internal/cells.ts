@@ -171,6 +171,8 @@ export class Line {
   runningSpan: Tracer.Span | undefined = undefined
   /** Launched and not yet joined. */
   open: ReadonlyArray<Join> = noJoins
+  /** Where it stood when it failed or was stopped, if it is kept. */
+  kept: RunState.LineState | undefined = undefined
   /** What its fan-in joins while that runs. */
   joining: Join | undefined = undefined
   /** Whom the user code that runs now may ask for; absent while none does. */
@@ -235,6 +237,12 @@ export class Line {
   /** The line that waits for this one. */
   get around(): Line | undefined {
     return this.call?.owner ?? this.flow?.owner ?? this.run.inside?.line
+  }
+
+  /** It, or something around it, is being stopped, so that it will be too. */
+  get isStopping(): boolean {
+    const { ended, flow, pendingCut } = this
+    return ended || pendingCut !== undefined || flow?.cancelled !== undefined || this.around?.isStopping === true
   }
 
   visit(node: PlanNode): void {

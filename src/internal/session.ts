@@ -128,12 +128,15 @@ export class Session {
     return this.suspended === undefined ? undefined : this.#waits.get(flow)
   }
 
-  /** Before the main line ends or is stopped: what is saved at the end is where it stands now. */
+  /** Before a line fails or is stopped: what is saved of it from then on is where it stands now. */
   stopping(line: Line, how: End | Cut): void {
     const frame = this.#frame
     if (frame?.saver === undefined || this.#frozen !== undefined) return
     if (how._tag === "Exit" && Exit.isSuccess(how.exit)) return
-    if (line !== frame.main) return keepFailed(line, how)
+    if (line !== frame.main) {
+      keepStopped(line, how)
+      return keepFailed(line, how)
+    }
     frame.saver.close()
     this.stopped = true
     this.#frozen = this.#body()
@@ -208,6 +211,16 @@ export class Session {
       if (!succeeded) saver.log(Effect.logWarning("the end of a run could not be saved", error))
       release(succeeded ? error : undefined)
     })
+  }
+}
+
+/** Its flows are stopped with it: when that is saved before it has come to anything, all of them go on together. */
+const keepStopped = (line: Line, how: End | Cut): void => {
+  if (how._tag === "Interrupted" || line.kept !== undefined || line.open.length === 0) return
+  try {
+    line.kept = captureLine(line, monotonicMs(line.run.clock), "a line")
+  } catch {
+    // What does not encode fails the next save.
   }
 }
 

@@ -79,6 +79,8 @@ const pause = (line: Line): void => {
 /** Makes one step; `false`: the line has ended, or waits and will be walked again. */
 const step = (line: Line): boolean => {
   if (line.ended || line.dialog?.pending !== undefined || line.run.session.stopped) return false
+  // A graph is stopped in a turn of its own.
+  if (line.run.inside?.line.isStopping === true) return false
   if (line.call !== undefined) return execute(line, line.call.node)
   const at = line.position
   if (line.phase === "after" && at !== END) return depart(line, at)

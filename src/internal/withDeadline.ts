@@ -2,7 +2,7 @@
  * `totalTimeout`: one deadline for all attempts of a flow and the waits between them, counted from its first attempt.
  */
 import * as Effect from "effect/Effect"
-import type { Limit, Line } from "./cells.ts"
+import type { Limit } from "./cells.ts"
 import * as Emit from "./emit.ts"
 import { monotonicMs, startDeadline } from "./time.ts"
 import type { Work } from "./work.ts"
@@ -42,7 +42,7 @@ export const park = (
     const wake = (why: "go" | "OutOfTime" | "Cancelled"): void => {
       if (called) return
       // Given back by what is stopped with it, a moment before it is stopped itself.
-      if (why === "go" && work.cancelled === undefined && isStopping(work)) return callOff?.()
+      if (why === "go" && work.cancelled === undefined && work.owner.isStopping) return callOff?.()
       called = true
       const how = work.cancelled === undefined ? why : "Cancelled"
       work.wake = undefined
@@ -58,14 +58,6 @@ export const park = (
     if (called || left === Infinity) return
     cancelTimer = startDeadline(work.context, work.run.clock, left, () => wake("OutOfTime"))
   })
-
-/** Whether something around it is being stopped, so that it will be too. */
-const isStopping = ({ owner }: Work): boolean => {
-  for (let at: Line | undefined = owner; at !== undefined; at = at.around) {
-    if (at.ended || at.pendingCut !== undefined || at.flow?.cancelled !== undefined) return true
-  }
-  return false
-}
 
 /** What ends while it waits ends now, not when its last attempt did. */
 const ended = (work: Work, how: "OutOfTime" | "Cancelled"): void => {

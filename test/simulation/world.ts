@@ -173,7 +173,12 @@ const seen = (
     if (all && index < items) says(`sees ${index} of ${items} items of ${name}`)
   }
   if (left.length > 0) says(`sees too much: ${left.join(", ")}`)
-  for (const result of results) for (const what of Invariants.checkResult(result)) says(what)
+  for (const result of results) {
+    for (const what of Invariants.checkResult(result)) says(what)
+    if (result._tag === "Interrupted" && /the line that joins it (was stopped|ended)$/.test(result.error)) {
+      says(`sees flow ${result.branch}, which was stopped because this line was`)
+    }
+  }
 }
 
 interface Joined extends Told {

@@ -407,6 +407,12 @@ describe("circuits", () => {
       assert.deepStrictEqual(Invariants.check(events, { graph: probing(2) }), [
         "attempt 2 of flow ask[2] is probe 3 of circuit probing/ask, allowed is 2"
       ])
+      // A run that goes on while they are on: they were let through before it was saved.
+      const all = events as unknown as Events
+      const from = all.findIndex((event) => event._tag === "CircuitStateChanged" && event.to === "HALF_OPEN")
+      const begun = all.filter(({ _tag }) => _tag === "GraphStarted" || _tag === "FlowStarted")
+      const resumed = [...begun, ...all.slice(from)]
+      assert.deepStrictEqual(check(resumed, { graph: probing(2), resumed: true }), [])
     }))
 })
 

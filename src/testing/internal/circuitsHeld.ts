@@ -58,7 +58,7 @@ export const circuitsHeld = (
     if (known === undefined || known.ambiguous || known.graph !== event.graph) continue
     const attempt = `attempt ${event.attempt} of ${workOf(event)}`
     if (known.state === "OPEN" && !goesOn) found.push(`${attempt} begins while its circuit ${key} is OPEN`)
-    if (known.state !== "HALF_OPEN" || circuit === undefined || suspended.has(run)) continue
+    if (known.state !== "HALF_OPEN" || goesOn || circuit === undefined || suspended.has(run)) continue
     known.probes.set(idOf(event), event.at)
     const { halfOpenMaxCalls, probeTimeoutMs } = circuit.config
     const on = [...known.probes.values()].filter((at) => event.at - at < probeTimeoutMs).length
