@@ -166,3 +166,32 @@ describe("the log of abandoned work", () => {
       }))
   }
 })
+
+describe("abandoned work inside of an attempt", () => {
+  /** Attempts of a node that is a graph: in it a flow is abandoned at 10 ms, and at 100 ms the graph fails. */
+  const attempts = (endsAt: number) =>
+    Effect.gen(function*() {
+      let runs = 0
+      const inner = StateGraph.make("inner", State)
+        .addNode("a", () => (runs++, Effect.uninterruptible(Effect.sleep(endsAt))))
+        .addFanInNode("join", () => Effect.andThen(Effect.sleep(90), boom("no")))
+        .addParallelEdge(START, "a", "join", { timeout: 10, grace: 0 })
+        .setFinishPoint("join")
+        .compile()
+      const outer = StateGraph.make("outer", State)
+        .addSubgraph("sub", inner, {
+          input: (state) => state,
+          output: (state) => state,
+          retry: { maxRetries: 1, baseDelay: 0 }
+        })
+        .setEntryPoint("sub").setFinishPoint("sub").compile()
+      yield* endOf(outer.invoke({ n: 0 }), 10_000)
+      return runs
+    }).pipe(quiet)
+
+  it.effect("forbids the next one while it runs, and no longer", () =>
+    Effect.gen(function*() {
+      assert.strictEqual(yield* attempts(500), 1)
+      assert.strictEqual(yield* attempts(50), 2)
+    }))
+})
