@@ -1,6 +1,6 @@
 /** What a retry does at its edges. */
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Effect, Exit, Logger, Random, Schedule } from "effect"
+import { Cause, Effect, Exit, Logger, Random, References, Schedule } from "effect"
 import { Bulkhead } from "effect-stategraph"
 import { boom, fan } from "./support/fan.ts"
 import { everywhere, lineWith } from "./support/lines.ts"
@@ -119,4 +119,31 @@ describe("the log of a retry", () => {
         `retry of flow "a" after attempt 2 in 20 ms: down`
       ])
     }))
+})
+
+describe("the log of a retry of a node", () => {
+  const annotated = <A, E>(self: Effect.Effect<A, E>) =>
+    Effect.suspend(() => {
+      const logs: Array<Readonly<Record<string, unknown>>> = []
+      const logger = Logger.make(({ fiber, message }) =>
+        void logs.push({ message: String(message), ...fiber.getRef(References.CurrentLogAnnotations) })
+      )
+      return Effect.as(Effect.exit(Effect.provide(self, [Logger.layer([logger]), Bulkhead.layer])), logs)
+    })
+  const known = { graph: "g", runId: "r", node: "work", attempt: 1, delayMs: 10, error: "down" }
+
+  for (
+    const [where, message, branch] of [
+      ["on the main line", `retry of node "work" after attempt 1 in 10 ms: down`, {}],
+      ["in a flow", `retry of node "work" in flow "work" after attempt 1 in 10 ms: down`, { branch: "work" }]
+    ] as const
+  ) {
+    it.effect(`says which node, and where: ${where}`, () =>
+      Effect.gen(function*() {
+        const graph = lineWith(where, () => boom("down"), { retry: { maxRetries: 1, baseDelay: 10 } })
+        const { exit } = yield* endOf(annotated(graph.invoke({ n: 0 }, { runId: "r" })))
+        assert(Exit.isSuccess(exit))
+        assert.deepStrictEqual(exit.value, [{ message, ...known, ...branch }])
+      }))
+  }
 })

@@ -13,6 +13,9 @@ const runs = [
   "test/{pairs,policyPairs,fallback*,lines,events,resume,resumeFlows,resumeTime,completion,*.edges}.test.ts"
 ]
 
+/** All tests of runs, for what the short ones have not noticed. */
+export const all: ReadonlyArray<string> = ["test/*.test.ts", "test/scenarios/*.test.ts", "test/testing/*.test.ts"]
+
 /** They run first: short, and about everything. */
 export const first: ReadonlyArray<string> = [
   "scenarios/",
@@ -22,12 +25,20 @@ export const first: ReadonlyArray<string> = [
   "events",
   "lines",
   "resume",
+  "time.",
   "policy.",
   "limit"
 ]
 
-/** Not worth their time here: they are slow, or start processes. */
-export const leftOut: ReadonlyArray<string> = ["test/**/*.live.test.ts", "test/scenarios/ac8*.test.ts"]
+/** Not worth their time here: they are slow, start processes, or are about something else. */
+export const leftOut: ReadonlyArray<string> = [
+  "test/**/*.live.test.ts",
+  "test/{docs,package,imports,kill,soak,examples,recipes,audit,demoView,answers,shapes,notEncodable}.test.ts",
+  "test/{Timeline,Diagram,Checkpointer}*.test.ts",
+  "test/{stopAnywhere,stoppedAnywhere,storeFaults,RunState.hostile,durability,anyConfig}.test.ts",
+  "test/testing/{CheckpointerConformance,guide}.test.ts",
+  "test/scenarios/ac8*.test.ts"
+]
 
 const groups = {
   circuit: {
@@ -56,7 +67,7 @@ const groups = {
   },
   timeout: {
     files: ["internal/withDeadline.ts", "internal/time.ts", "internal/attempt.ts"],
-    tests: ["test/limit.test.ts", ...runs]
+    tests: ["test/{time,limit,FlowCallbacks,telemetry,subgraph,parallelMap}.test.ts", ...runs]
   },
   flow: {
     files: [

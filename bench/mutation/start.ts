@@ -1,7 +1,7 @@
 /**
  * `npm run mutation`: breaks the sources in a copy of the project, one small change at a time, and counts the changes that
  * tests notice. `-- --only circuit,retry` for some groups, `--file withRetry` for some of their files, `--again` for what
- * was not noticed the last time, `--report` for what is known, without a run.
+ * was not noticed the last time, `--wide` by all tests of runs instead of some short ones, `--report` for what is known, without a run.
  */
 import { spawnSync } from "node:child_process"
 import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
@@ -10,7 +10,7 @@ import { basename, join, relative } from "node:path"
 import { fileURLToPath } from "node:url"
 import { parseArgs } from "node:util"
 import { root } from "../../scripts/root.ts"
-import groups, { first, leftOut } from "./groups.ts"
+import groups, { all, first, leftOut } from "./groups.ts"
 import * as Report from "./report.ts"
 
 const here = fileURLToPath(new URL(".", import.meta.url))
@@ -28,11 +28,12 @@ const options = () => {
         only: { type: "string", default: Object.keys(groups).join() },
         file: { type: "string", default: "" },
         again: { type: "boolean", default: false },
+        wide: { type: "boolean", default: false },
         report: { type: "boolean", default: false }
       }
     }).values
   } catch (error) {
-    return fail(`${(error as Error).message}. Options are --only GROUPS, --file NAMES, --again and --report.`)
+    return fail(`${(error as Error).message}. Options are --only GROUPS, --file NAMES, --again, --wide and --report.`)
   }
 }
 
@@ -97,7 +98,7 @@ const strykerConfig = (mutate: ReadonlyArray<string>, fileName: string) => ({
   allowConsoleColors: false
 })
 
-const { again, file: named, only, report } = options()
+const { again, file: named, only, report, wide } = options()
 const names = named.split(",").filter((name) => name !== "")
 const chosen = only.split(",").map((name) => {
   const group = groups[name] ?? fail(`--only ${name}: groups are ${Object.keys(groups).join(", ")}.`)
@@ -116,7 +117,7 @@ if (!report) {
     const mutate = files.flatMap((file) => again ? Report.missedIn(reports, file, root) : [`src/${file}`])
     if (mutate.length === 0) continue
     const fresh = join(folder, "mutation.json")
-    writeFileSync(join(folder, "vitest.mutation.config.ts"), vitestConfig(tests))
+    writeFileSync(join(folder, "vitest.mutation.config.ts"), vitestConfig(wide ? all : tests))
     writeFileSync(join(folder, "stryker.json"), JSON.stringify(strykerConfig(mutate, fresh)))
     const stryker = join(here, "node_modules/@stryker-mutator/core/bin/stryker.js")
     run(process.execPath, [stryker, "run", "stryker.json"], folder)
