@@ -1,7 +1,7 @@
 /** What limits, stops and abandoned work come to at their edges. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Logger, References } from "effect"
-import { type GraphEvent, StateGraph } from "effect-stategraph"
+import { CircuitBreakerRegistry, type GraphEvent, StateGraph } from "effect-stategraph"
 import { boom, fan, State } from "./support/fan.ts"
 import { endOf, eventsOf } from "./support/scenario.ts"
 
@@ -52,7 +52,43 @@ describe("a limit", () => {
     }).pipe(quiet))
 })
 
+describe("the total limit", () => {
+  it.effect("that passes where a retry waits for a place ends the flow at once", () =>
+    Effect.gen(function*() {
+      const retry = { maxRetries: 1, baseDelay: 30 }
+      const { graph, result } = fan({
+        a: [() => boom("a"), { totalTimeout: 30, retry }],
+        b: () => Effect.sleep(100)
+      }, { graph: { concurrency: 1 } })
+      const { at, events } = yield* toldOf(graph)
+      assert.strictEqual(at, 100)
+      assert.deepInclude(result("a"), { _tag: "Timeout", timeoutKind: "total", timingMs: 30, attempts: 1 })
+      assert.strictEqual(events.filter(({ _tag }) => _tag === "FlowTimedOut").length, 1)
+    }).pipe(quiet))
+})
+
 describe("a flow that is stopped", () => {
+  it.effect("tells the flows inside it why", () =>
+    Effect.gen(function*() {
+      const graph = StateGraph.make("g", State)
+        .addNode("outer")
+        .addNode("inner", () => Effect.never)
+        .addFanInNode("innerJoin")
+        .addFanInNode("join", () => ({}), { completion: { within: 10 } })
+        .addParallelEdge(START, "outer", "join")
+        .addParallelEdge("outer", "inner", "innerJoin")
+        .setFinishPoint("join")
+        .compile()
+      const { at, events } = yield* toldOf(graph)
+      assert.strictEqual(at, 10)
+      for (const branch of ["outer", "outer/inner"]) {
+        assert.deepInclude(completed(events, branch), {
+          _tag: "Interrupted",
+          error: `flow "${branch}" was interrupted: the fan-in "join" waits 10 ms, which have passed`
+        })
+      }
+    }))
+
   it.effect("in the wait for a retry has not timed out, and ends then", () =>
     Effect.gen(function*() {
       const { graph } = fan({
@@ -111,13 +147,63 @@ describe("a flow that is abandoned", () => {
         const { at, events } = yield* toldOf(nested(Effect.uninterruptible(Effect.sleep(500)), grace))
         assert.strictEqual(at, 10 + grace)
         assert.deepInclude(completed(events, "outer"), { _tag: "Timeout", abandoned: true, timingMs: 10 })
-        assert.deepInclude(completed(events, "outer/inner"), { _tag: "Interrupted", abandoned: true })
+        assert.deepInclude(completed(events, "outer/inner"), {
+          _tag: "Interrupted",
+          abandoned: true,
+          error: `flow "outer/inner" was interrupted: the work around it was abandoned`
+        })
         assert.deepStrictEqual(
           events.flatMap((event) => event._tag === "NodeInterrupted" ? [event.node] : []),
           ["inner"]
         )
       }).pipe(quiet))
   }
+
+  it.effect("takes those along that have not begun", () =>
+    Effect.gen(function*() {
+      const memory = CircuitBreakerRegistry.makeUnsafe()
+      const slow: CircuitBreakerRegistry.Service = {
+        ...memory,
+        acquire: (key, config) => Effect.andThen(Effect.sleep(500), memory.acquire(key, config))
+      }
+      const graph = StateGraph.make("g", State)
+        .addNode("outer")
+        .addNode("inner", () => assert.fail("it ran"))
+        .addFanInNode("innerJoin")
+        .addFanInNode("join", () => ({}))
+        .addParallelEdge(START, "outer", "join", { timeout: 10, grace: 0 })
+        .addParallelEdge("outer", "inner", "innerJoin", { circuitBreaker: {} })
+        .setFinishPoint("join")
+        .compile()
+      const { at, events } = yield* Effect.provideService(
+        toldOf(graph),
+        CircuitBreakerRegistry.CircuitBreakerRegistry,
+        slow
+      )
+      assert.strictEqual(at, 10)
+      assert.deepInclude(completed(events, "outer/inner"), { _tag: "Interrupted", attempts: 0, abandoned: true })
+    }).pipe(quiet))
+
+  it.effect("leaves the items of a map that are still to come, and watches them", () =>
+    Effect.gen(function*() {
+      const messages: Array<string> = []
+      const logger = Logger.make(({ message }) => void messages.push(String(message).split(":")[0]!))
+      const graph = StateGraph.make("g", State)
+        .addNode("outer")
+        .addNode("inner")
+        .addFanInNode("innerJoin")
+        .addFanInNode("join", () => ({}))
+        .addParallelEdge(START, "outer", "join", { timeout: 10, grace: 0 })
+        .addParallelMap("outer", "inner", "innerJoin", {
+          items: () => Effect.as(Effect.uninterruptible(Effect.sleep(500)), [1, 2])
+        })
+        .setFinishPoint("join")
+        .compile()
+      const { at, events } = yield* Effect.provide(toldOf(graph), Logger.layer([logger]))
+      assert.strictEqual(at, 10)
+      assert.deepInclude(completed(events, "outer"), { _tag: "Timeout", abandoned: true, timingMs: 10 })
+      assert.deepStrictEqual(messages, ["abandoned", "abandoned work ended, its outcome is dropped"])
+    }))
 
   it.effect("is none when what is inside ends within its grace", () =>
     Effect.gen(function*() {
