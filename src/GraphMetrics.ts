@@ -3,7 +3,7 @@
  *
  * @since 0.1.0
  */
-import type * as Context from "effect/Context"
+import * as Context from "effect/Context"
 import * as Metric from "effect/Metric"
 import type { CircuitState } from "./CircuitBreaker.ts"
 
@@ -121,6 +121,16 @@ export const circuitChanged = (context: Context.Context<never>, key: string, to:
   Metric.withAttributes(circuitState, { key }).updateUnsafe(levels[to], context)
   Metric.withAttributes(circuitTransitions, { key, to }).updateUnsafe(1, context)
 }
+
+/**
+ * What of a context metrics read, and nothing else: they read it at every update.
+ *
+ * @internal
+ */
+export const contextOf = (context: Context.Context<never>): Context.Context<never> =>
+  Context.make(Metric.MetricRegistry, Context.get(context, Metric.MetricRegistry)).pipe(
+    Context.add(Metric.CurrentMetricAttributes, Context.get(context, Metric.CurrentMetricAttributes))
+  ) as Context.Context<never>
 
 /**
  * The metrics of one graph, whose series are made once: updating them costs little.

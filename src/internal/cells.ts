@@ -37,6 +37,8 @@ export interface Run {
   readonly emit: ((event: GraphEvent.Any) => void) | undefined
   readonly callbacks: Callbacks | undefined
   readonly metrics: GraphMetrics.OfGraph
+  /** What metrics read of `context`. */
+  readonly metricContext: Context.Context<never>
   /** The run's services, for metrics and logs. */
   readonly context: Context.Context<never>
   /** What logs of the caller say beside their message. */

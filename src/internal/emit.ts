@@ -129,7 +129,7 @@ const onWork = (work: Work): GraphEvent.OfWork =>
 const onAttempt = (work: Work): GraphEvent.OnAttempt => ({ ...onWork(work), attempt: work.attempts })
 
 export const flowStarted = (flow: Flow): void => {
-  flow.run.metrics.started(flow.run.context)
+  flow.run.metrics.started(flow.run.metricContext)
   flow.run.emit?.({ _tag: "FlowStarted", ...onFlow(flow), state: flow.state })
 }
 
@@ -139,7 +139,7 @@ const metricsOf = ({ edge, family, run: { metrics } }: Flow): GraphMetrics.OfBra
 export const flowCompleted = (flow: Flow, result: AnyResult): void => {
   const { run, span } = flow
   metricsOf(flow).ended(
-    run.context,
+    run.metricContext,
     result._tag,
     flow.started ? result.timingMs / 1000 : undefined
   )
@@ -155,7 +155,7 @@ export const flowCompleted = (flow: Flow, result: AnyResult): void => {
 /** The flow waits for somebody; it starts again when the run is resumed. */
 export const flowSuspended = (flow: Flow, pending: ReadonlyArray<Pending>): void => {
   const { run, span } = flow
-  if (flow.started) run.metrics.suspended(run.context)
+  if (flow.started) run.metrics.suspended(run.metricContext)
   if (span !== undefined) {
     span.attribute("flow.outcome", "Suspended")
     endSpan(run, span, Exit.void)
@@ -195,7 +195,7 @@ export const attemptInterrupted = (work: Work): void =>
   work.run.emit?.({ _tag: "AttemptInterrupted", ...onAttempt(work) })
 
 export const retryScheduled = (work: Work, delayMs: number, error: string, type: string, state: State): void => {
-  work.run.metrics.branch(work.family ?? "").retried(work.run.context)
+  work.run.metrics.branch(work.family ?? "").retried(work.run.metricContext)
   spanEvent(work.run, work.span, "retry", {
     "flow.attempt": work.attempts,
     "retry.delay_ms": delayMs,
@@ -205,7 +205,7 @@ export const retryScheduled = (work: Work, delayMs: number, error: string, type:
 }
 
 export const circuitStateChanged = (work: Work, { from, key, to }: Transition): void => {
-  GraphMetrics.circuitChanged(work.run.context, key, to)
+  GraphMetrics.circuitChanged(work.run.metricContext, key, to)
   spanEvent(work.run, work.span, "circuit", { "circuit.key": key, "circuit.from": from, "circuit.to": to })
   work.run.emit?.({ _tag: "CircuitStateChanged", ...onWork(work), key, from, to })
 }

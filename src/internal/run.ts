@@ -11,6 +11,7 @@ import * as Result from "effect/Result"
 import * as FlowCallbacks from "../FlowCallbacks.ts"
 import type { CheckpointError, InvalidUpdateError } from "../GraphError.ts"
 import type * as GraphEvent from "../GraphEvent.ts"
+import * as GraphMetrics from "../GraphMetrics.ts"
 import type * as RunState from "../RunState.ts"
 import { cut, cutJoin } from "./attempt.ts"
 import { begin } from "./begin.ts"
@@ -185,6 +186,7 @@ const makeRun = (
     callbacks,
     ...configs,
     metrics: compiled.metrics,
+    metricContext: GraphMetrics.contextOf(context),
     context,
     annotations: fiber.getRef(References.CurrentLogAnnotations),
     circuits: () => circuitsOf(compiled, context, clock, carried),

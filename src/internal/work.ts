@@ -312,10 +312,12 @@ export class Join {
 
   /** Of those that have settled, in order. */
   results(): Array<ParallelFlowResult.Any> {
-    return this.inOrder().flatMap((entry) => {
-      if (!(entry instanceof Flow)) return entry
-      return entry.result ?? []
-    })
+    const results: Array<ParallelFlowResult.Any> = []
+    for (const entry of this.inOrder()) {
+      const result = entry instanceof Flow ? entry.result : entry
+      if (result !== undefined) results.push(result)
+    }
+    return results
   }
 }
 
