@@ -46,7 +46,7 @@ export const cut = (line: Line, why: Cut): void => {
     line.pendingCut = why
     return cutFlows(line, by)
   }
-  line.failedNode = why._tag === "Failed" ? why.node : line.running?.name
+  line.rarely.failedNode = why._tag === "Failed" ? why.node : line.running?.name
   conclude(line, why, by)
 }
 
@@ -94,13 +94,13 @@ export const drain = (line: Line, graceMs: number, done: (abandoned: boolean) =>
     return done(true)
   }
   let cancelTimer: (() => void) | undefined
-  line.onIdle = () => {
+  line.rarely.onIdle = () => {
     cancelTimer?.()
     done(line.zombies > 0)
   }
   if (graceMs === Infinity) return
   cancelTimer = startTimer(line.context, line.run.clock, graceMs, () => {
-    line.onIdle = undefined
+    line.rarely.onIdle = undefined
     abandon(line)
     done(true)
   })

@@ -44,8 +44,9 @@ export const attempt = (work: Work, onEnd: (line: Line, end: End) => void): void
   work.resumed = undefined
   if (resumed?.line === undefined && resumed?.attemptMs === undefined) work.attempts++
   begin(work, now)
-  if (work.transition !== undefined) Emit.circuitStateChanged(work, work.transition)
-  work.transition = undefined
+  const { circuit } = work
+  if (circuit?.transition !== undefined) Emit.circuitStateChanged(work, circuit.transition)
+  if (circuit !== undefined) circuit.transition = undefined
   Emit.attemptStarted(work)
   const span = attemptSpan(work)
   const line = lineOf(work, span)
@@ -83,8 +84,9 @@ const ended = (line: Line, end: End): void => {
 }
 
 export const attemptEnded = (work: Work, line: Line, end: End): void => {
-  work.endedAt = monotonicMs(work.run.clock)
-  report(work, line, end, Math.max(0, Math.round(work.endedAt - line.startedAt)))
+  const now = monotonicMs(work.run.clock)
+  work.endedAt = now
+  report(work, line, end, Math.max(0, Math.round(now - line.startedAt)))
 }
 
 /** Tells of the attempt's end, and keeps its error. */
@@ -122,7 +124,8 @@ export const restoreAttempts = (work: Work, saved: Attempts): void => {
   work.attempts = saved.attempts
   work.errors = saved.errors
   work.errorsDropped = saved.errorsDropped
-  work.circuitState = saved.circuitState
+  const { circuitState: state } = saved
+  if (state !== undefined) work.circuit = { state, transition: undefined, release: undefined }
   if (saved.elapsedMs === undefined) return
   const now = monotonicMs(work.run.clock)
   work.started = true

@@ -36,9 +36,10 @@ export const captureLine = (line: Line, now: number, where: string): RunState.Li
     joins: joins.map((join) => captureJoin(line, join, now, where)),
     elapsedMs: since(line.startedAt, line, now)
   }
-  if (line.insteadOf !== undefined) saved.insteadOf = line.insteadOf.name
-  if (line.usedFallback) saved.usedFallback = true
-  if (line.written !== undefined) saved.written = [...line.written]
+  const { insteadOf, usedFallback, written } = line.rare ?? {}
+  if (insteadOf !== undefined) saved.insteadOf = insteadOf.name
+  if (usedFallback) saved.usedFallback = true
+  if (written !== undefined) saved.written = [...written]
   if (call !== undefined) {
     saved.call = {
       ...attemptedOf(call, now),
@@ -95,7 +96,7 @@ const attemptedOf = (work: Work, now: number) => ({
     ? work.errors.filter(({ attempt }) => attempt !== work.attempts)
     : work.errors,
   errorsDropped: work.errorsDropped,
-  ...some("circuitState", work.circuitState),
+  ...some("circuitState", work.circuit?.state),
   ...some("waitMs", work.nextAt === undefined ? work.resumed?.waitMs : Math.max(0, work.nextAt - now))
 })
 
@@ -162,7 +163,7 @@ const captureFlow = (flow: Flow, now: number, where: string): RunState.FlowState
     return saved
   }
   if (flow.usedFallback) saved.usedFallback = true
-  if (isOn(flow)) saved.line = flow.line!.kept ?? captureLine(flow.line!, now, path)
+  if (isOn(flow)) saved.line = flow.line!.rare?.kept ?? captureLine(flow.line!, now, path)
   else if (flow.resumed?.line !== undefined) saved.line = flow.resumed.line
   return saved
 }

@@ -136,6 +136,21 @@ export class Dialog {
   stoppedAt: number | undefined = undefined
 }
 
+/** What few lines ever have: very many may wait at the same time. */
+export class Rare {
+  /** Keys that its nodes set, where the fan-in that joins it merges them. */
+  written: Set<string> | undefined = undefined
+  /** The node in whose place another one runs: the way on is its own. */
+  insteadOf: PlanNode | undefined = undefined
+  usedFallback = false
+  /** The node that failed, or was in execution when the line was cut. */
+  failedNode: string | undefined = undefined
+  /** Where it stood when it failed or was stopped, if it is kept. */
+  kept: RunState.LineState | undefined = undefined
+  /** Told once when an ended line has no work left. */
+  onIdle: (() => void) | undefined = undefined
+}
+
 /** What of a saved line is to be continued yet. */
 export interface Continued {
   /** The attempts of its node, and the graph that its node is. */
@@ -173,8 +188,6 @@ export class Line {
   runningSpan: Tracer.Span | undefined = undefined
   /** Launched and not yet joined. */
   open: ReadonlyArray<Join> = noJoins
-  /** Where it stood when it failed or was stopped, if it is kept. */
-  kept: RunState.LineState | undefined = undefined
   /** What its fan-in joins while that runs. */
   joining: Join | undefined = undefined
   /** Whom the user code that runs now may ask for; absent while none does. */
@@ -183,16 +196,10 @@ export class Line {
   dialog: Dialog | undefined = undefined
   /** Of a saved run. */
   continued: Continued | undefined = undefined
-  /** Keys that its nodes set, where the fan-in that joins it merges them. */
-  written: Set<string> | undefined = undefined
+  rare: Rare | undefined = undefined
   /** Counts visits from the second step on: most flows have one step only. */
   visits: Map<PlanNode, number> | undefined = undefined
   first: PlanNode | undefined = undefined
-  /** The node in whose place another one runs: the way on is its own. */
-  insteadOf: PlanNode | undefined = undefined
-  usedFallback = false
-  /** The node that failed, or was in execution when the line was cut. */
-  failedNode: string | undefined = undefined
 
   /** The node, or condition, that runs in a fiber now. */
   fiber: Fiber.Fiber<unknown, unknown> | undefined = undefined
@@ -207,8 +214,6 @@ export class Line {
   limit: Limit | undefined = undefined
   /** Monotonic ms. */
   startedAt = 0
-  /** Told once when an ended line has no work left. */
-  onIdle: (() => void) | undefined = undefined
   /** Abandoned: whatever it still does is not reported any more. */
   muted = false
   /** Abandoned work on this line and below that has not ended yet. */
@@ -234,6 +239,10 @@ export class Line {
 
   get said(): Dialog {
     return this.dialog ??= new Dialog()
+  }
+
+  get rarely(): Rare {
+    return this.rare ??= new Rare()
   }
 
   /** The line that waits for this one. */

@@ -49,7 +49,7 @@ export const producerOf = (
 ): MapProducer => {
   const of = join.launchOf(line, edge, launch, rank, () => state)
   const flowOf = (item: Item, config: Flow["config"]): Flow => {
-    const mapped = { ...item, of, slot: of.entries.length }
+    const mapped = { ...item, of }
     const flow = new Flow(line, edge, config, join, places, launch, rank, mapped)
     // The line may have gone on since the launch.
     flow.state = state

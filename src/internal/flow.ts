@@ -62,8 +62,8 @@ const cutBefore = (flow: Flow, end: Interrupted): Outcome => {
   const waited = saved.joins.some(({ fanIn, flows }) =>
     fanIn === saved.at && flows.some(({ result }) => result === undefined)
   )
-  if (saved.phase === "before" && !waited) line.failedNode = saved.at
-  line.usedFallback = saved.usedFallback === true
+  if (saved.phase === "before" && !waited) line.rarely.failedNode = saved.at
+  if (saved.usedFallback === true) line.rarely.usedFallback = true
   flow.line = line
   return { _tag: "Executed", end, abandoned: false }
 }

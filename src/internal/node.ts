@@ -182,8 +182,8 @@ export const merge = (line: Line, node: PlanNode, update: unknown): State | Inva
 /** Notes what a line sets, where its fan-in has no function and merges it. */
 export const noteWritten = (line: Line, update: object): void => {
   if (line.flow === undefined || line.flow.edge.fanIn.run !== undefined) return
-  line.written ??= new Set()
-  for (const key of Object.keys(update)) line.written.add(key)
+  const written = line.rarely.written ??= new Set()
+  for (const key of Object.keys(update)) written.add(key)
 }
 
 /** Why an object is no update; nothing if it can be one. */

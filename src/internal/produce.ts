@@ -35,7 +35,7 @@ interface Around {
   readonly flowOf: (item: Item, config: Flow["config"]) => Flow
 }
 
-export type Item = Omit<Mapped, "of" | "slot">
+export type Item = Omit<Mapped, "of">
 
 export class MapProducer implements Producer {
   readonly #around: Around

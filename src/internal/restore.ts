@@ -98,10 +98,10 @@ export const restoreLine = (line: Line, saved: RunState.LineState): void => {
     line.first = visits.keys().next().value
     line.visits = visits
   }
-  if (saved.insteadOf !== undefined) line.insteadOf = nodeOf(plan, saved.insteadOf)
-  if (saved.usedFallback) line.usedFallback = true
+  if (saved.insteadOf !== undefined) line.rarely.insteadOf = nodeOf(plan, saved.insteadOf)
+  if (saved.usedFallback) line.rarely.usedFallback = true
   if (saved.passed) line.said.passed = true
-  if (saved.written !== undefined) line.written = new Set(saved.written)
+  if (saved.written !== undefined) line.rarely.written = new Set(saved.written)
   if (saved.answers !== undefined) line.said.answers = new Map(saved.answers)
   goOn(line, saved)
   const joins = saved.joins.map((join) => restoreJoin(line, join))
@@ -252,7 +252,7 @@ const mappedOf = (
   if (key === undefined || index === undefined) return undefined
   const item = line.run.codecs.item(edge).decode(saved.item, "item")
   const of = launchOf(line, join, edge, saved)
-  return { key, index, item, circuitKey: edge.map?.circuitKey?.(item, index), of, slot: of.entries.length }
+  return { key, index, item, circuitKey: edge.map?.circuitKey?.(item, index), of }
 }
 
 const configOf = ({ run }: Line, edge: PlanEdge, mapped: Mapped | undefined): Flow["config"] => {

@@ -216,9 +216,9 @@ export class Session {
 
 /** Its flows are stopped with it: when that is saved before it has come to anything, all of them go on together. */
 const keepStopped = (line: Line, how: End | Cut): void => {
-  if (how._tag === "Interrupted" || line.kept !== undefined || line.open.length === 0) return
+  if (how._tag === "Interrupted" || line.rare?.kept !== undefined || line.open.length === 0) return
   try {
-    line.kept = captureLine(line, monotonicMs(line.run.clock), "a line")
+    line.rarely.kept = captureLine(line, monotonicMs(line.run.clock), "a line")
   } catch {
     // What does not encode fails the next save.
   }
@@ -249,7 +249,7 @@ const stand = (line: Line, now: number): void => {
   if (work?.line !== line) return
   if (work.scope === "flow") releasePlace(work)
   work.releasePermit()
-  work.releaseCircuit?.()
+  work.circuit?.release?.()
 }
 
 /** Whether a line, and everything on it, waits for somebody. Whatever does stands still from now on. */

@@ -78,12 +78,12 @@ const fieldsOf = (flow: Flow): Fields => {
     branch: flow.branch,
     state: flow.line?.state ?? flow.state,
     startTime: started ? flow.startTime : flow.run.clock.currentTimeMillisUnsafe(),
-    timingMs: started ? Math.max(0, Math.round(flow.endedAt - flow.startedAt)) : 0,
+    timingMs: started ? Math.max(0, Math.round((flow.endedAt ?? flow.startedAt) - flow.startedAt)) : 0,
     attempts: flow.attempts,
     attemptErrors: flow.errors,
     attemptErrorsDropped: flow.errorsDropped,
-    usedFallback: flow.usedFallback || flow.line?.usedFallback === true,
-    circuitState: flow.circuitState,
+    usedFallback: flow.usedFallback || flow.line?.rare?.usedFallback === true,
+    circuitState: flow.circuit?.state,
     mapped: flow.mapped
   }
 }
@@ -93,7 +93,8 @@ interface At {
   readonly failedNode?: string
 }
 
-const failedNode = (flow: Flow): At => flow.line?.failedNode === undefined ? {} : { failedNode: flow.line.failedNode }
+const failedNode = ({ line }: Flow): At =>
+  line?.rare?.failedNode === undefined ? {} : { failedNode: line.rare.failedNode }
 
 const trace = (flow: Flow, cause: Cause.Cause<unknown>): { readonly traceback?: string } =>
   flow.config.includeTraceback ? { traceback: traceback(cause) } : {}
@@ -181,7 +182,7 @@ const cancelled = (
 export const settle = (flow: Flow, result: Any): void => {
   if (flow.result !== undefined) return
   flow.result = result
-  flow.written = flow.line?.written
+  flow.written = flow.line?.rare?.written
   // Many results can wait for one join: they keep nothing of the work that led to them.
   flow.line = undefined
   flow.nextAt = undefined
@@ -212,7 +213,7 @@ export const settle = (flow: Flow, result: Any): void => {
     check(owner, join)
     flow.releasePermit()
   }
-  flow.mapped?.of.release(flow, flow.mapped.slot)
+  flow.mapped?.of.release(flow, flow.mapped)
   const { saver } = session
   const saved = (): void => {
     join.unsaved--
@@ -235,9 +236,10 @@ export const progressed = (owner: Line, join: Join): void => {
 
 /** Tells, once, that an ended line has nothing left that runs. */
 export const idle = (line: Line): void => {
-  if (line.onIdle === undefined || !isIdle(line)) return
-  const { onIdle } = line
-  line.onIdle = undefined
+  const { rare } = line
+  if (rare?.onIdle === undefined || !isIdle(line)) return
+  const { onIdle } = rare
+  rare.onIdle = undefined
   onIdle()
 }
 

@@ -247,7 +247,7 @@ const arrive: Next = (line, node, exit) => {
   if (Exit.isSuccess(exit) && !line.ended) return complete(line, node, exit.value)
   const { fallback } = node
   const replaced = fallback !== undefined && !line.ended && Exit.isFailure(exit) && !isInterruption(exit)
-  if (replaced) line.usedFallback = true
+  if (replaced) line.rarely.usedFallback = true
   if (replaced && fallback._tag === "Value") return complete(line, node, fallback.update, true)
   notCompleted(line, node, Exit.isSuccess(exit) ? Exit.interrupt() : exit)
   if (replaced && fallback._tag === "Node") return standIn(line, node, fallback.node)
@@ -256,15 +256,15 @@ const arrive: Next = (line, node, exit) => {
 
 /** Another node runs in a node's place, and the line then goes on as from that. */
 const standIn = (line: Line, node: PlanNode, other: PlanNode): true => {
-  line.failedNode = undefined
-  line.insteadOf ??= node
+  line.rarely.failedNode = undefined
+  line.rarely.insteadOf ??= node
   return move(line, other)
 }
 
 const notCompleted = (line: Line, node: PlanNode, exit: Exit.Exit<unknown, unknown>): void => {
   if (line.muted) return
   line.running = undefined
-  line.failedNode ??= node.name
+  line.rarely.failedNode ??= node.name
   endSpan(line.run, line.runningSpan, exit)
   if (isInterruption(exit)) Emit.nodeInterrupted(line, node)
   else if (Exit.isFailure(exit)) Emit.nodeFailed(line, node, exit.cause)
@@ -285,8 +285,8 @@ const complete = (line: Line, node: PlanNode, update: unknown, usedFallback = fa
   endSpan(line.run, line.runningSpan, Exit.void)
   Emit.nodeCompleted(line, node, update === undefined ? {} : update as object, usedFallback)
   if (node.kind === "fanIn") Emit.fanInCompleted(line, node)
-  const from = line.insteadOf ?? node
-  line.insteadOf = undefined
+  const from = line.rare?.insteadOf ?? node
+  if (line.rare !== undefined) line.rare.insteadOf = undefined
   line.position = from
   // Ended by a listener of one of these events.
   if (line.ended) return false
@@ -337,7 +337,7 @@ const decided: Next = (line, node, exit) => {
     const to = typeof exit.value === "string" ? targets.get(exit.value) : undefined
     if (to !== undefined) return move(line, to)
   }
-  line.failedNode ??= node.name
+  line.rarely.failedNode ??= node.name
   return Exit.isSuccess(exit)
     ? fail(line, unmapped(line, node, exit.value, [...targets.keys()]))
     : failCause(line, exit.cause)

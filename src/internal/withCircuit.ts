@@ -12,7 +12,7 @@ import { outcomeOf } from "./circuitOutcome.ts"
 import * as Emit from "./emit.ts"
 import { circuitKey, nodeCircuitKey } from "./plan.ts"
 import { failureCause } from "./settle.ts"
-import type { Outcome, Work } from "./work.ts"
+import type { OfCircuit, Outcome, Work } from "./work.ts"
 
 export const withCircuit = (
   self: Effect.Effect<End>,
@@ -25,19 +25,20 @@ export const withCircuit = (
   const permitted = (permit: CircuitBreakerRegistry.Permit): Effect.Effect<Outcome> => {
     // Asking may take time where circuits are shared between processes; the flow may have been cut meanwhile.
     if (work.cancelled !== undefined) return Effect.as(permit.record("ignored"), { _tag: "Cancelled" })
-    work.transition = permit.transition
+    const circuit: OfCircuit = { state: work.circuit?.state, transition: permit.transition, release: undefined }
+    work.circuit = circuit
     const noted = ({ circuitState, transition }: CircuitBreakerRegistry.Recorded): void => {
-      work.circuitState = circuitState
+      circuit.state = circuitState
       if (transition !== undefined) Emit.circuitStateChanged(work, transition)
     }
     // What waits for somebody is no probe, and nothing that a circuit waits for.
-    work.releaseCircuit = () => {
-      work.releaseCircuit = undefined
+    circuit.release = () => {
+      circuit.release = undefined
       Effect.runForkWith(work.context)(Effect.map(permit.record("ignored"), noted))
     }
     return Effect.flatMap(self, (end) => {
-      if (work.releaseCircuit === undefined) return Effect.succeed(executed(end))
-      work.releaseCircuit = undefined
+      if (circuit.release === undefined) return Effect.succeed(executed(end))
+      circuit.release = undefined
       return Effect.map(recorded(work, end, permit, key), (answer) => {
         noted(answer)
         return executed(end)
@@ -48,7 +49,7 @@ export const withCircuit = (
     onSuccess: permitted,
     onFailure: (error) => {
       // It was admitted before the run was saved; what comes of it does not count any more.
-      work.circuitState = error.circuitState
+      work.circuit = { state: error.circuitState, transition: undefined, release: undefined }
       if (work.continues) return Effect.map(self, executed)
       Emit.rejected(work, error)
       return Effect.succeed<Outcome>({ _tag: "Rejected", error })

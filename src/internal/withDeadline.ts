@@ -11,6 +11,18 @@ import type { Work } from "./work.ts"
 const remaining = (work: Work, now: number): number =>
   work.started && !work.usedFallback ? work.startedAt + work.config.totalTimeoutMs - now : Infinity
 
+/** One of each, however many attempts it bounds. */
+const ownLimits = new WeakMap<Work["config"], Limit>()
+
+const ownLimit = (config: Work["config"]): Limit => {
+  let limit = ownLimits.get(config)
+  if (limit === undefined) {
+    limit = { _tag: "Limit", kind: "attempt", limitMs: config.timeoutMs, ms: config.timeoutMs }
+    ownLimits.set(config, limit)
+  }
+  return limit
+}
+
 /** What bounds the attempt that starts now: its own limit, or what is left of the whole. */
 export const attemptLimit = (work: Work, now: number): Limit | undefined => {
   const { timeoutMs, totalTimeoutMs } = work.config
@@ -18,7 +30,7 @@ export const attemptLimit = (work: Work, now: number): Limit | undefined => {
   if (timeoutMs === Infinity && left === Infinity) return undefined
   return left < timeoutMs
     ? { _tag: "Limit", kind: "total", limitMs: totalTimeoutMs, ms: left }
-    : { _tag: "Limit", kind: "attempt", limitMs: timeoutMs, ms: timeoutMs }
+    : ownLimit(work.config)
 }
 
 /**

@@ -18,6 +18,15 @@ import type { PlanEdge, PlanNode, State } from "./plan.ts"
 
 const noErrors: ReadonlyArray<ParallelFlowResult.AttemptError> = []
 
+/** What work with a circuit has of it. */
+export interface OfCircuit {
+  state: CircuitState | undefined
+  /** Told with the next attempt, which it let through. */
+  transition: CircuitBreakerRegistry.Transition | undefined
+  /** Gives back the permission, once: its attempt is not counted. */
+  release: (() => void) | undefined
+}
+
 /** What flows and guarded nodes have in common: all that the wrappers need. */
 abstract class Attempted {
   /** The line that waits for it. */
@@ -36,11 +45,10 @@ abstract class Attempted {
   startTime = 0
   startedAt = 0
   /** Monotonic ms of the last attempt's end, or of the decision that ended it. */
-  endedAt = 0
+  endedAt: number | undefined = undefined
   errors: ReadonlyArray<ParallelFlowResult.AttemptError> = noErrors
   errorsDropped = 0
-  circuitState: CircuitState | undefined = undefined
-  transition: CircuitBreakerRegistry.Transition | undefined = undefined
+  circuit: OfCircuit | undefined = undefined
   /** The attempt in execution, or the last one; absent when a flow has settled. */
   line: Line | undefined = undefined
 
@@ -48,8 +56,6 @@ abstract class Attempted {
   cancelled: Interrupted | undefined = undefined
   /** While it waits for its next attempt, or for what is done instead: monotonic ms from when on that may begin. */
   nextAt: number | undefined = undefined
-  /** Gives back the permission of a circuit, once: its attempt is not counted. */
-  releaseCircuit: (() => void) | undefined = undefined
   /** Where a saved run was in it, until that is continued. */
   resumed: Resumed | undefined = undefined
 
@@ -125,7 +131,6 @@ export interface Mapped {
   readonly circuitKey: string | undefined
   /** Where it is among the flows of its map. */
   readonly of: MapLaunch
-  readonly slot: number
 }
 
 /** What one parallel edge started, for one item if it is a map. */
@@ -223,11 +228,11 @@ export class MapLaunch {
   }
 
   /** Lets go of a flow that has settled, unless something is to be known of it that its result does not say. */
-  release(flow: Flow, slot: number): void {
+  release(flow: Flow, { index }: Mapped): void {
     const { cancelled, failedFast, result, written } = flow
-    if (result !== undefined && cancelled === undefined && !failedFast && written === undefined) {
-      this.entries[slot] = result
-    }
+    if (result === undefined || cancelled !== undefined || failedFast || written !== undefined) return
+    // They are in the order of their items, unless a checkpoint was changed by hand.
+    if (this.entries[index] === flow) this.entries[index] = result
   }
 }
 
