@@ -209,7 +209,7 @@ results.push(print("Timeout, retry, circuit and spans, against the hand-made com
 {
   // Everything that a flow of one node would tell, told to nobody: what is left of listening when nobody does.
   const flows = 1000
-  const run = { emit: undefined } as unknown as Run
+  const run = { emit: undefined, listen: undefined } as unknown as Run
   const line = { run, muted: false } as unknown as Line
   const flow = { run } as unknown as Flow
   const told = Effect.sync(() => {

@@ -33,8 +33,10 @@ export interface Run {
   /** Absent when tracing is off. */
   readonly spans: StartSpan | undefined
   readonly registry: CircuitBreakerRegistry.Service
-  /** Absent when nobody listens: then no event is even built. */
+  /** Tells hooks and listeners. Absent when there are none: then no event is even built. */
   readonly emit: ((event: GraphEvent.Any) => void) | undefined
+  /** Tells listeners alone, of what no hook is for. */
+  readonly listen: ((event: GraphEvent.Any) => void) | undefined
   readonly callbacks: Callbacks | undefined
   readonly metrics: GraphMetrics.OfGraph
   /** What metrics read of `context`. */

@@ -1,7 +1,7 @@
 /**
  * The spine: the one place where what happens in a run becomes an event, a span's event, a metric.
  *
- * Without a listener no event is built.
+ * An event is built for those who take it: `emit` tells hooks and listeners, `listen` what no hook is for.
  */
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
@@ -29,18 +29,18 @@ const withError = (cause: Cause.Cause<unknown>): GraphEvent.WithError => {
 // A graph that is a node begins and ends as that node does.
 
 export const graphStarted = (run: Run, state: State): void => {
-  if (run.inside === undefined) run.emit?.({ _tag: "GraphStarted", ...base(run), state })
+  if (run.inside === undefined) run.listen?.({ _tag: "GraphStarted", ...base(run), state })
 }
 
 export const graphCompleted = (run: Run, state: State): void => {
-  if (run.inside === undefined) run.emit?.({ _tag: "GraphCompleted", ...base(run), state })
+  if (run.inside === undefined) run.listen?.({ _tag: "GraphCompleted", ...base(run), state })
 }
 
 export const graphSuspended = (
   run: Run,
   { checkpointId, pending, state }: Pick<GraphSuspended, "checkpointId" | "pending" | "state">
 ): void =>
-  run.emit?.({
+  run.listen?.({
     _tag: "GraphSuspended",
     ...base(run),
     ...(checkpointId === undefined ? {} : { checkpointId }),
@@ -48,10 +48,11 @@ export const graphSuspended = (
     state: state as State
   })
 
-export const checkpointSaved = (run: Run, id: string): void => run.emit?.({ _tag: "CheckpointSaved", ...base(run), id })
+export const checkpointSaved = (run: Run, id: string): void =>
+  run.listen?.({ _tag: "CheckpointSaved", ...base(run), id })
 
 export const graphFailed = (run: Run, cause: Cause.Cause<unknown>): void => {
-  if (run.inside === undefined) run.emit?.({ _tag: "GraphFailed", ...base(run), ...withError(cause) })
+  if (run.inside === undefined) run.listen?.({ _tag: "GraphFailed", ...base(run), ...withError(cause) })
 }
 
 /** A node as everybody outside of its own graph names it. */
@@ -80,39 +81,39 @@ const onNode = ({ attempt, flow, run }: Line, node: PlanNode) => {
 }
 
 export const nodeStarted = (line: Line, node: PlanNode): void => {
-  if (line.run.emit === undefined || line.muted) return
-  line.run.emit({ _tag: "NodeStarted", ...onNode(line, node) })
+  if (line.run.listen === undefined || line.muted) return
+  line.run.listen({ _tag: "NodeStarted", ...onNode(line, node) })
 }
 
 export const nodeCompleted = (line: Line, node: PlanNode, update: object, usedFallback: boolean): void => {
-  if (line.run.emit === undefined || line.muted) return
+  if (line.run.listen === undefined || line.muted) return
   const event = { ...onNode(line, node), state: line.state, update: update as State }
-  line.run.emit({ _tag: "NodeCompleted", ...event, ...(usedFallback ? { usedFallback } : {}) })
+  line.run.listen({ _tag: "NodeCompleted", ...event, ...(usedFallback ? { usedFallback } : {}) })
 }
 
 export const nodeFailed = (line: Line, node: PlanNode, cause: Cause.Cause<unknown>): void => {
-  if (line.run.emit === undefined || line.muted) return
-  line.run.emit({ _tag: "NodeFailed", ...onNode(line, node), ...withError(cause) })
+  if (line.run.listen === undefined || line.muted) return
+  line.run.listen({ _tag: "NodeFailed", ...onNode(line, node), ...withError(cause) })
 }
 
 export const nodeInterrupted = (line: Line, node: PlanNode): void => {
-  if (line.run.emit === undefined || line.muted) return
-  line.run.emit({ _tag: "NodeInterrupted", ...onNode(line, node) })
+  if (line.run.listen === undefined || line.muted) return
+  line.run.listen({ _tag: "NodeInterrupted", ...onNode(line, node) })
 }
 
 export const fanInStarted = (line: Line, node: PlanNode, results: ReadonlyArray<AnyResult>): void => {
-  if (line.run.emit === undefined || line.muted) return
-  line.run.emit({ _tag: "FanInStarted", ...onNode(line, node), results })
+  if (line.run.listen === undefined || line.muted) return
+  line.run.listen({ _tag: "FanInStarted", ...onNode(line, node), results })
 }
 
 export const fanInCompleted = (line: Line, node: PlanNode): void => {
-  if (line.run.emit === undefined || line.muted) return
-  line.run.emit({ _tag: "FanInCompleted", ...onNode(line, node) })
+  if (line.run.listen === undefined || line.muted) return
+  line.run.listen({ _tag: "FanInCompleted", ...onNode(line, node) })
 }
 
 export const nodeProgress = (line: Line, node: PlanNode, value: unknown): void => {
-  if (line.run.emit === undefined || line.muted || line.ended) return
-  line.run.emit({ _tag: "NodeProgress", ...onNode(line.call?.owner ?? line, node), value })
+  if (line.run.listen === undefined || line.muted || line.ended) return
+  line.run.listen({ _tag: "NodeProgress", ...onNode(line.call?.owner ?? line, node), value })
 }
 
 const onFlow = (flow: Flow) => ({
@@ -160,24 +161,24 @@ export const flowSuspended = (flow: Flow, pending: ReadonlyArray<Pending>): void
     span.attribute("flow.outcome", "Suspended")
     endSpan(run, span, Exit.void)
   }
-  run.emit?.({ _tag: "FlowSuspended", ...onFlow(flow), pending })
+  run.listen?.({ _tag: "FlowSuspended", ...onFlow(flow), pending })
 }
 
 export const rejected = (work: Work, { circuitState: state, key, retryAfter }: CircuitOpenError): void => {
   spanEvent(work.run, work.span, "rejected", { "circuit.key": key, "circuit.state": state })
   const circuit = { key, state, retryAfterMs: Duration.toMillis(retryAfter) }
-  work.run.emit?.({ _tag: "FlowRejected", ...onWork(work), circuit })
+  work.run.listen?.({ _tag: "FlowRejected", ...onWork(work), circuit })
 }
 
 export const rejectedByLimit = (work: Work, { key, permits, queue }: LimitExceededError): void => {
   spanEvent(work.run, work.span, "rejected", { "limit.key": key })
-  work.run.emit?.({ _tag: "FlowRejected", ...onWork(work), limit: { key, permits, queue } })
+  work.run.listen?.({ _tag: "FlowRejected", ...onWork(work), limit: { key, permits, queue } })
 }
 
-export const attemptStarted = (work: Work): void => work.run.emit?.({ _tag: "AttemptStarted", ...onAttempt(work) })
+export const attemptStarted = (work: Work): void => work.run.listen?.({ _tag: "AttemptStarted", ...onAttempt(work) })
 
 export const attemptSucceeded = (work: Work, timingMs: number): void =>
-  work.run.emit?.({ _tag: "AttemptSucceeded", ...onAttempt(work), timingMs })
+  work.run.listen?.({ _tag: "AttemptSucceeded", ...onAttempt(work), timingMs })
 
 export const attemptFailed = (work: Work, cause: Cause.Cause<unknown>, state: State, timingMs: number): void =>
   work.run.emit?.({ _tag: "AttemptFailed", ...onAttempt(work), ...withError(cause), state, timingMs })
@@ -192,7 +193,7 @@ export const flowTimedOut = (work: Work, timeoutMs: number, timeoutKind: "attemp
 }
 
 export const attemptInterrupted = (work: Work): void =>
-  work.run.emit?.({ _tag: "AttemptInterrupted", ...onAttempt(work) })
+  work.run.listen?.({ _tag: "AttemptInterrupted", ...onAttempt(work) })
 
 export const retryScheduled = (work: Work, delayMs: number, error: string, type: string, state: State): void => {
   work.run.metrics.branch(work.family ?? "").retried(work.run.metricContext)

@@ -125,9 +125,12 @@ const subgraph: Run["subgraph"] = (line, node) => (state) => {
     nodes: `${outer?.nodes ?? ""}${node.name}/`,
     idempotencyKey: line.ctx?.idempotencyKey ?? run.runId
   }
-  const listener = run.emit && ((event: GraphEvent.Any): void => {
-    if (!line.muted) run.emit?.(event)
-  })
+  const unlessMuted = (tell: Emitter): Emitter =>
+    tell && ((event) => {
+      if (!line.muted) tell(event)
+    })
+  const hooked = unlessMuted(run.emit)
+  const listener = unlessMuted(run.listen)
   // It goes on where it was when the run around it was saved.
   const owner = line.call?.owner ?? line
   const saved = owner.continued?.inner
@@ -146,7 +149,7 @@ const subgraph: Run["subgraph"] = (line, node) => (state) => {
     prepared,
     ([state, configs]) =>
       Effect.withFiber<State, unknown>((fiber) =>
-        begin(makeRun(compiled, fiber, run.runId, configs, listener, { inside }), { state, saved })
+        begin(makeRun(compiled, fiber, run.runId, configs, listener, { inside, hooked }), { state, saved })
       )
   )
   return Effect.map(result, (result) => output(result, state))
@@ -158,8 +161,10 @@ const makeRun = (
   runId: string,
   { watching, ...configs }: Configs,
   listener: Emitter,
-  { carried, inside, kept }: {
+  { carried, hooked = listener, inside, kept }: {
     readonly inside?: Inside
+    /** Who hears what hooks are for, if others than the listener do. */
+    readonly hooked?: Emitter
     readonly kept?: Kept | undefined
     /** Circuits that came with a saved run, whether or not anything of it uses them again. */
     readonly carried?: ReadonlyArray<string>
@@ -182,7 +187,8 @@ const makeRun = (
     clock,
     spans: spansOf(context, clock, plan.name),
     registry: registryOf(compiled, context),
-    emit: both(callbacks?.offer, listener),
+    emit: both(callbacks?.offer, hooked),
+    listen: listener,
     callbacks,
     ...configs,
     metrics: compiled.metrics,
