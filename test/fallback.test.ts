@@ -256,6 +256,36 @@ describe("a node that is a flow's fallback", () => {
       }
     }))
 
+  quietly(
+    "of a node counts for the attempt that it was in, and not for what follows that",
+    (run) =>
+      Effect.gen(function*() {
+        const results: Array<Result> = []
+        const graph = StateGraph.make("g", State)
+          .addNode("first", () => boom("down"), { fallback: { v: "stand-in" } })
+          .addNode("second", () => boom("down too"))
+          .addFanInNode("join", (_state, { parallelResults }) => void results.push(...parallelResults))
+          .addParallelEdge(START, "first", "join", {
+            name: "rejected",
+            retry: { maxRetries: 1 },
+            circuitBreaker: { failureThreshold: 1 }
+          })
+          .addParallelEdge(START, "first", "join", {
+            name: "waits",
+            retry: { maxRetries: 1, baseDelay: "20 seconds" },
+            totalTimeout: "5 seconds"
+          })
+          .addParallelEdge(START, "first", "join", { name: "fails" })
+          .addEdge("first", "second").setFinishPoint("join").compile()
+        yield* endOf(run(graph, { n: 0 }))
+        assert.deepStrictEqual(results.map(({ _tag, branch, usedFallback }) => `${branch} ${_tag} ${usedFallback}`), [
+          "rejected Rejected false",
+          "waits Timeout false",
+          "fails Failure true"
+        ])
+      })
+  )
+
   quietly("has as long as an attempt, or else as the whole flow, anew", (run) =>
     Effect.gen(function*() {
       const hang: Body = () => Effect.never

@@ -40,7 +40,7 @@ export const failureCause = (work: Work, end: End): Cause.Cause<unknown> | undef
 
 /** Captures an outcome as the flow's result. */
 export const resultOf = (flow: Flow, outcome: Outcome): Any => {
-  const fields = fieldsOf(flow)
+  const fields = fieldsOf(flow, outcome)
   switch (outcome._tag) {
     case "Rejected":
       return rejected(flow, fields, outcome.error)
@@ -72,7 +72,7 @@ type Fields = ParallelFlowResult.Common
 
 const success = { _tag: "Success", success: true, timeout: false, abandoned: false } as const
 
-const fieldsOf = (flow: Flow): Fields => {
+const fieldsOf = (flow: Flow, outcome: Outcome): Fields => {
   const { started } = flow
   return {
     branch: flow.branch,
@@ -82,7 +82,8 @@ const fieldsOf = (flow: Flow): Fields => {
     attempts: flow.attempts,
     attemptErrors: flow.errors,
     attemptErrorsDropped: flow.errorsDropped,
-    usedFallback: flow.usedFallback || flow.line?.rare?.usedFallback === true,
+    // A node's, of the attempt that it ended with: what it waited or was rejected after does not count.
+    usedFallback: flow.usedFallback || outcome._tag === "Executed" && flow.line?.rare?.usedFallback === true,
     circuitState: flow.circuit?.state,
     mapped: flow.mapped
   }

@@ -79,7 +79,8 @@ export const ruleOf = (
   features.add("completion rule")
   switch (random.below(4)) {
     case 0:
-      return { rule: { within: 4 * longest + 1_000 }, endless }
+      // Longer than anything takes, and no longer than a run is waited for.
+      return { rule: { within: Math.min(4 * longest + 1_000, 100_000_000) }, endless }
     case 1:
       return successful === 0 || failed > 0 ? { endless: 0 } : { rule: { minSuccessful: successful }, endless }
     case 2:
