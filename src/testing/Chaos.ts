@@ -131,8 +131,8 @@ export class ChaosError extends Schema.TaggedError<ChaosError>()("ChaosError", {
  * @category layers
  * @since 0.1.0
  */
-// Fresh: what it builds depends on what is around it.
 export const layer = (options: Options): Layer.Layer<never, InvalidConfigError> =>
+  // What it builds depends on what is around it.
   Layer.fresh(
     Layer.effect(
       CurrentInterceptor,
