@@ -102,6 +102,30 @@ export const abandonedFlows = Metric.counter("stategraph_abandoned_flows", {
   incremental: true
 })
 
+/**
+ * Where the metrics of a run go.
+ *
+ * @internal
+ */
+export interface Target {
+  /** What of the run's context metrics read, and nothing else: they read it at every update. */
+  readonly context: Context.Context<never>
+  /** Absent when the context has attributes of its own: series have others than their own labels then. */
+  readonly registry: typeof Metric.MetricRegistry.Service | undefined
+}
+
+/** @internal */
+export const targetOf = (context: Context.Context<never>): Target => {
+  const registry = Context.get(context, Metric.MetricRegistry)
+  const attributes = Context.get(context, Metric.CurrentMetricAttributes)
+  return {
+    context: Context.make(Metric.MetricRegistry, registry).pipe(
+      Context.add(Metric.CurrentMetricAttributes, attributes)
+    ) as Context.Context<never>,
+    registry: Object.keys(attributes).length === 0 ? registry : undefined
+  }
+}
+
 /** @internal */
 export const callbackFailed = (
   context: Context.Context<never>,
@@ -111,26 +135,50 @@ export const callbackFailed = (
 ): void => Metric.withAttributes(callbackFailures, { graph, callbacks }).updateUnsafe(count, context)
 
 /** @internal */
-export const abandoned = (context: Context.Context<never>, graph: string): void =>
+export const abandoned = ({ context }: Target, graph: string): void =>
   Metric.withAttributes(abandonedFlows, { graph }).updateUnsafe(1, context)
 
 const levels: { readonly [S in CircuitState]: number } = { CLOSED: 0, HALF_OPEN: 1, OPEN: 2 }
 
 /** @internal */
-export const circuitChanged = (context: Context.Context<never>, key: string, to: CircuitState): void => {
+export const circuitChanged = ({ context }: Target, key: string, to: CircuitState): void => {
   Metric.withAttributes(circuitState, { key }).updateUnsafe(levels[to], context)
   Metric.withAttributes(circuitTransitions, { key, to }).updateUnsafe(1, context)
 }
 
 /**
- * What of a context metrics read, and nothing else: they read it at every update.
+ * The key of a series in Effect's registry.
  *
  * @internal
  */
-export const contextOf = (context: Context.Context<never>): Context.Context<never> =>
-  Context.make(Metric.MetricRegistry, Context.get(context, Metric.MetricRegistry)).pipe(
-    Context.add(Metric.CurrentMetricAttributes, Context.get(context, Metric.CurrentMetricAttributes))
-  ) as Context.Context<never>
+export const keyOf = ({ attributes = {}, description, id, type }: Metric.Metric<number, unknown>): string =>
+  JSON.stringify([type, id, description, Object.entries(attributes).sort(([a], [b]) => a < b ? -1 : 1)])
+
+/**
+ * A series that every flow updates. `Metric` reads three references and finds the series by its key each time; this finds it
+ * by a key that it has made once. A series that is not there, because it is new or was removed, is left to `Metric`.
+ */
+class Series {
+  readonly #metric: Metric.Metric<number, unknown>
+  readonly #key: string
+
+  constructor(metric: Metric.Metric<number, unknown>) {
+    this.#metric = metric
+    this.#key = keyOf(metric)
+  }
+
+  update({ context, registry }: Target, value: number): void {
+    const known = registry?.get(this.#key)
+    if (known === undefined) this.#metric.updateUnsafe(value, context)
+    else known.hooks.update(value, context)
+  }
+
+  modify({ context, registry }: Target, value: number): void {
+    const known = registry?.get(this.#key)
+    if (known === undefined) this.#metric.modifyUnsafe(value, context)
+    else known.hooks.modify(value, context)
+  }
+}
 
 /**
  * The metrics of one graph, whose series are made once: updating them costs little.
@@ -139,21 +187,21 @@ export const contextOf = (context: Context.Context<never>): Context.Context<neve
  */
 export class OfGraph {
   readonly #graph: string
-  readonly #inFlight: Metric.Gauge<number>
+  readonly #inFlight: Series
   readonly #branches = new Map<string, OfBranch>()
 
   constructor(graph: string) {
     this.#graph = graph
-    this.#inFlight = flowsInFlightWith({ graph })
+    this.#inFlight = new Series(flowsInFlightWith({ graph }))
   }
 
-  started(context: Context.Context<never>): void {
-    this.#inFlight.modifyUnsafe(1, context)
+  started(target: Target): void {
+    this.#inFlight.modify(target, 1)
   }
 
   /** A flow that waits for somebody: it starts again when its run is resumed. */
-  suspended(context: Context.Context<never>): void {
-    this.#inFlight.modifyUnsafe(-1, context)
+  suspended(target: Target): void {
+    this.#inFlight.modify(target, -1)
   }
 
   branch(branch: string): OfBranch {
@@ -168,43 +216,43 @@ export class OfGraph {
 
 interface Ended {
   readonly outcome: string
-  readonly total: Metric.Counter<number>
-  readonly duration: Metric.Histogram<number>
+  readonly total: Series
+  readonly duration: Series
 }
 
 /** @internal */
 export class OfBranch {
-  readonly #inFlight: Metric.Gauge<number>
+  readonly #inFlight: Series
   readonly #labels: { readonly graph: string; readonly branch: string }
-  #retries: Metric.Counter<number> | undefined
+  #retries: Series | undefined
   /** Of the outcome that came last, which mostly comes again; and of all. */
   #last: Ended | undefined
   readonly #ends: Array<Ended> = []
 
-  constructor(inFlight: Metric.Gauge<number>, labels: { readonly graph: string; readonly branch: string }) {
+  constructor(inFlight: Series, labels: { readonly graph: string; readonly branch: string }) {
     this.#inFlight = inFlight
     this.#labels = labels
   }
 
-  retried(context: Context.Context<never>): void {
-    this.#retries ??= retriesWith(this.#labels)
-    this.#retries.updateUnsafe(1, context)
+  retried(target: Target): void {
+    this.#retries ??= new Series(retriesWith(this.#labels))
+    this.#retries.update(target, 1)
   }
 
   /** `seconds` is absent for a flow that never started. */
-  ended(context: Context.Context<never>, outcome: string, seconds: number | undefined): void {
+  ended(target: Target, outcome: string, seconds: number | undefined): void {
     const end = this.#last?.outcome === outcome ? this.#last : this.#ended(outcome)
-    end.total.updateUnsafe(1, context)
+    end.total.update(target, 1)
     if (seconds === undefined) return
-    end.duration.updateUnsafe(seconds, context)
-    this.#inFlight.modifyUnsafe(-1, context)
+    end.duration.update(target, seconds)
+    this.#inFlight.modify(target, -1)
   }
 
   #ended(outcome: string): Ended {
     let end = this.#ends.find((end) => end.outcome === outcome)
     if (end === undefined) {
       const labels = { ...this.#labels, outcome }
-      end = { outcome, total: flowsWith(labels), duration: flowDurationWith(labels) }
+      end = { outcome, total: new Series(flowsWith(labels)), duration: new Series(flowDurationWith(labels)) }
       this.#ends.push(end)
     }
     return this.#last = end

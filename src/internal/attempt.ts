@@ -156,7 +156,7 @@ export const watchZombie = (line: Line, fiber: NonNullable<Line["fiber"]>): void
   }
   const tell = (effect: Effect.Effect<void>) => Effect.runForkWith(line.context)(Effect.annotateLogs(effect, where))
   zombie(line, 1)
-  GraphMetrics.abandoned(run.metricContext, run.plan.name)
+  GraphMetrics.abandoned(run.metricTarget, run.plan.name)
   tell(Effect.logWarning("abandoned: work did not stop within its grace after it was interrupted"))
   fiber.addObserver(() => {
     zombie(line, -1)

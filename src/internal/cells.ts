@@ -40,7 +40,7 @@ export interface Run {
   readonly callbacks: Callbacks | undefined
   readonly metrics: GraphMetrics.OfGraph
   /** What metrics read of `context`. */
-  readonly metricContext: Context.Context<never>
+  readonly metricTarget: GraphMetrics.Target
   /** The run's services, for metrics and logs. */
   readonly context: Context.Context<never>
   /** What logs of the caller say beside their message. */

@@ -130,7 +130,7 @@ const onWork = (work: Work): GraphEvent.OfWork =>
 const onAttempt = (work: Work): GraphEvent.OnAttempt => ({ ...onWork(work), attempt: work.attempts })
 
 export const flowStarted = (flow: Flow): void => {
-  flow.run.metrics.started(flow.run.metricContext)
+  flow.run.metrics.started(flow.run.metricTarget)
   flow.run.emit?.({ _tag: "FlowStarted", ...onFlow(flow), state: flow.state })
 }
 
@@ -140,7 +140,7 @@ const metricsOf = ({ edge, family, run: { metrics } }: Flow): GraphMetrics.OfBra
 export const flowCompleted = (flow: Flow, result: AnyResult): void => {
   const { run, span } = flow
   metricsOf(flow).ended(
-    run.metricContext,
+    run.metricTarget,
     result._tag,
     flow.started ? result.timingMs / 1000 : undefined
   )
@@ -156,7 +156,7 @@ export const flowCompleted = (flow: Flow, result: AnyResult): void => {
 /** The flow waits for somebody; it starts again when the run is resumed. */
 export const flowSuspended = (flow: Flow, pending: ReadonlyArray<Pending>): void => {
   const { run, span } = flow
-  if (flow.started) run.metrics.suspended(run.metricContext)
+  if (flow.started) run.metrics.suspended(run.metricTarget)
   if (span !== undefined) {
     span.attribute("flow.outcome", "Suspended")
     endSpan(run, span, Exit.void)
@@ -196,7 +196,7 @@ export const attemptInterrupted = (work: Work): void =>
   work.run.listen?.({ _tag: "AttemptInterrupted", ...onAttempt(work) })
 
 export const retryScheduled = (work: Work, delayMs: number, error: string, type: string, state: State): void => {
-  work.run.metrics.branch(work.family ?? "").retried(work.run.metricContext)
+  work.run.metrics.branch(work.family ?? "").retried(work.run.metricTarget)
   spanEvent(work.run, work.span, "retry", {
     "flow.attempt": work.attempts,
     "retry.delay_ms": delayMs,
@@ -206,7 +206,7 @@ export const retryScheduled = (work: Work, delayMs: number, error: string, type:
 }
 
 export const circuitStateChanged = (work: Work, { from, key, to }: Transition): void => {
-  GraphMetrics.circuitChanged(work.run.metricContext, key, to)
+  GraphMetrics.circuitChanged(work.run.metricTarget, key, to)
   spanEvent(work.run, work.span, "circuit", { "circuit.key": key, "circuit.from": from, "circuit.to": to })
   work.run.emit?.({ _tag: "CircuitStateChanged", ...onWork(work), key, from, to })
 }

@@ -192,7 +192,7 @@ const makeRun = (
     callbacks,
     ...configs,
     metrics: compiled.metrics,
-    metricContext: GraphMetrics.contextOf(context),
+    metricTarget: GraphMetrics.targetOf(context),
     context,
     annotations: fiber.getRef(References.CurrentLogAnnotations),
     circuits: () => circuitsOf(compiled, context, clock, carried),
