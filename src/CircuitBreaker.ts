@@ -310,9 +310,7 @@ interface Seen {
  */
 export const record = (state: State, call: Call, nowMs: number, config: Config): Step => {
   const { durationMs = 0, generation, outcome, retryAfterMs = 0 } = call
-  if (state._tag === "CLOSED" && outcome === "success" && state.failureCount === 0 && !takesRates(config)) {
-    return { state }
-  }
+  if (outcome === "success" && isQuiet(state, config)) return { state }
   const slow = durationMs > config.slowCallThresholdMs
   if (state._tag === "CLOSED") {
     if (generation !== state.generation || outcome === "ignored" || state.control !== undefined) return { state }
@@ -363,6 +361,9 @@ export const tally = (state: State, nowMs: number, config: Config): Tally =>
 /** Whether it is as good as one that nobody has used. @internal */
 export const isBlank = (state: State): boolean =>
   state._tag === "CLOSED" && state.failureCount === 0 && state.window === undefined && state.control === undefined
+
+/** Whether an admission, and a success after it, change nothing, whatever the time is. @internal */
+export const isQuiet = (state: State, config: Config): boolean => isBlank(state) && !takesRates(config)
 
 const normal: Control = { mode: "normal", isolations: 0 }
 

@@ -262,10 +262,7 @@ export const makeUnsafe = (): Service => {
       const full = config === undefined || Store.isConfig(config)
         ? config ?? CircuitBreaker.defaults
         : CircuitBreaker.make(config, "CircuitBreakerRegistry.execute")
-      return (self) =>
-        Effect.uninterruptibleMask((restore) =>
-          Store.ask(store, key, full, (call) => Store.run(store, call, restore(self)))
-        )
+      return (self) => Store.execute(store, key, full, self)
     },
     acquire: (key, config) =>
       Effect.uninterruptible(Store.ask(store, key, config, (call) => Effect.succeed(Store.permit(store, call)))),

@@ -122,6 +122,18 @@ const same = (actual: unknown, expected: unknown, what = ""): void => {
   if (actual !== expected) assert.strictEqual(actual, expected, what)
 }
 
+/** Where the registry reads no clock: whatever the time, an admission and its success leave the identical state. */
+const staysQuiet = ({ config, now, state }: Circuit): void => {
+  seen.add("quiet")
+  for (const at of [now, now - 1e9, now + 1e9]) {
+    const admission = CircuitBreaker.admit(state, at, config)
+    const { decision } = admission
+    assert(admission.state === state && decision._tag === "Admitted" && !decision.probe)
+    const success = { generation: decision.generation, outcome: "success", durationMs: 1e12 } as const
+    same(CircuitBreaker.record(state, success, at, config).state, state)
+  }
+}
+
 /** Both do the same; the first difference is thrown. */
 const check = (input: CircuitBreaker.Input, commands: ReadonlyArray<Command>): void => {
   const circuit = new Circuit(input)
@@ -197,6 +209,7 @@ const check = (input: CircuitBreaker.Input, commands: ReadonlyArray<Command>): v
     same(circuit.transitions.slice(changes).join(), model.tag === tag ? "" : `${tag}->${model.tag}`)
     same(circuit.state.generation > state.generation || model.life === life, true, "a new life has a new generation")
     same(circuit.state.generation < state.generation, false, "generations only grow")
+    if (CircuitBreaker.isQuiet(circuit.state, circuit.config)) staysQuiet(circuit)
   }
 }
 
@@ -234,6 +247,7 @@ describe("any sequence of commands", () => {
   it("met every change, every refusal and everything that changes nothing", () => {
     const outcomes = ["success", "failure", "ignored"]
     assert.sameMembers([...seen], [
+      "quiet",
       "back in time",
       "admitted in CLOSED normal",
       "admitted in CLOSED disabled",

@@ -280,6 +280,20 @@ describe("guards", () => {
       }
     }))
 
+  it.effect("interrupted at any step, a call through a closed circuit leaves no entry", () =>
+    Effect.gen(function*() {
+      const reached = new Set<number>()
+      for (let steps = 0; steps < 60; steps++) {
+        const registry = CircuitBreakerRegistry.makeUnsafe()
+        const fiber = yield* Effect.forkChild(stepwise(registry.execute("k", once)(Effect.never)))
+        for (let i = 0; i < steps; i++) yield* Effect.yieldNow
+        reached.add((yield* registry.states).length)
+        yield* Fiber.interrupt(fiber)
+        assert.deepStrictEqual(yield* registry.states, [])
+      }
+      assert.deepStrictEqual([...reached], [0, 1])
+    }))
+
   it.effect("an ask, a record or a reset that is interrupted half way is still whole", () =>
     Effect.gen(function*() {
       type Act = (registry: Registry, permit: CircuitBreakerRegistry.Permit) => Effect.Effect<unknown, unknown>

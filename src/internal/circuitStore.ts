@@ -37,7 +37,8 @@ export interface Call {
   readonly entry: Entry
   readonly config: CircuitBreaker.Config
   readonly clock: Clock.Clock
-  readonly startedAtMs: number
+  /** Absent where neither an admission nor a success needs the time. */
+  readonly startedAtMs: number | undefined
   readonly generation: number
   readonly probe: boolean
   readonly transition: Transition | undefined
@@ -96,6 +97,7 @@ const step = <Step extends CircuitBreaker.Step>(
   return [step, step.transition && publish(store, key, step.transition, clock), nowMs]
 }
 
+/** Admits a call at once, in the one turn of the fiber that begins with it: nothing can interrupt between the two. */
 export const ask = <A, E, R>(
   store: Store,
   key: string,
@@ -104,13 +106,10 @@ export const ask = <A, E, R>(
 ): Effect.Effect<A, E | CircuitOpenError, R> =>
   Effect.withFiber((fiber) => {
     const entry = hold(store, key, config)
-    const inForce = entry.config ?? config
-    if (entry.conflict !== "found") return admit(store, entry, inForce, fiber.getRef(Clock.Clock), admitted)
+    const next = admit(store, entry, entry.config ?? config, fiber.getRef(Clock.Clock), admitted)
+    if (entry.conflict !== "found") return next
     entry.conflict = "logged"
-    return Effect.andThen(
-      warn(`circuit "${key}" has another configuration already, this one is ignored`),
-      Effect.suspend(() => admit(store, entry, inForce, fiber.getRef(Clock.Clock), admitted))
-    )
+    return Effect.andThen(warn(`circuit "${key}" has another configuration already, this one is ignored`), next)
   })
 
 const admit = <A, E, R>(
@@ -120,6 +119,11 @@ const admit = <A, E, R>(
   clock: Clock.Clock,
   admitted: (call: Call) => Effect.Effect<A, E, R>
 ): Effect.Effect<A, E | CircuitOpenError, R> => {
+  const state = Ref.getUnsafe(entry.state)
+  if (CircuitBreaker.isQuiet(state, config)) {
+    const { generation } = state
+    return admitted({ entry, config, clock, startedAtMs: undefined, generation, probe: false, transition: undefined })
+  }
   const [{ decision }, transition, startedAtMs] = step(
     store,
     entry,
@@ -135,35 +139,63 @@ const admit = <A, E, R>(
   return Effect.fail(new CircuitOpenError({ key: entry.key, circuitState, retryAfter }))
 }
 
-const answer = (store: Store, { clock, config, entry, generation, startedAtMs }: Call, judged: Judged): Recorded => {
-  const { outcome, retryAfterMs } = judged
+const answer = (store: Store, call: Call, judged: Judged): Recorded => {
+  const { config, entry } = call
+  const state = Ref.getUnsafe(entry.state)
+  const recorded = judged.outcome === "success" && CircuitBreaker.isQuiet(state, config)
+    ? { circuitState: state._tag }
+    : stepped(store, call, judged)
+  release(store, entry)
+  return recorded
+}
+
+const stepped = (
+  store: Store,
+  { clock, config, entry, generation, startedAtMs }: Call,
+  { outcome, retryAfterMs }: Judged
+): Recorded => {
   const [{ state: { _tag: circuitState } }, transition] = step(
     store,
     entry,
     clock,
     (state, nowMs) => {
-      const durationMs = nowMs - startedAtMs
+      const durationMs = startedAtMs === undefined ? 0 : nowMs - startedAtMs
       const call = retryAfterMs === undefined
         ? { generation, outcome, durationMs }
         : { generation, outcome, durationMs, retryAfterMs }
       return CircuitBreaker.record(state, call, nowMs, config)
     }
   )
-  release(store, entry)
   return transition === undefined ? { circuitState } : { circuitState, transition }
 }
 
 const success: Judged = { outcome: "success" }
 
-export const run = <A, E, R>(store: Store, call: Call, self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  Effect.onExit(self, (exit) => {
-    if (Exit.isFailure(exit)) {
-      return Effect.map(outcomeOf(exit, call.entry.key, call.config), (judged) => {
-        answer(store, call, judged)
-      })
-    }
-    answer(store, call, success)
-    return Effect.void
+/** Runs an effect through a circuit: who was admitted has an outcome, wherever it is interrupted. */
+export const execute = <A, E, R>(
+  store: Store,
+  key: string,
+  config: CircuitBreaker.Config,
+  self: Effect.Effect<A, E, R>
+): Effect.Effect<A, E | CircuitOpenError, R> =>
+  Effect.suspend(() => {
+    let call: Call | undefined
+    const asked = ask(store, key, config, (admitted) => {
+      call = admitted
+      return self
+    })
+    // It is there before anybody is admitted.
+    return Effect.onExitPrimitive(asked, (exit) => {
+      if (call === undefined) return undefined
+      if (Exit.isFailure(exit)) return judged(store, call, exit)
+      answer(store, call, success)
+      return undefined
+    })
+  })
+
+const judged = (store: Store, call: Call, exit: Exit.Failure<unknown, unknown>): Effect.Effect<void> =>
+  Effect.map(outcomeOf(exit, call.entry.key, call.config), (judged) => {
+    answer(store, call, judged)
   })
 
 export const permit = (store: Store, call: Call): Permit => {
