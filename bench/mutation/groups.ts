@@ -33,7 +33,7 @@ export const first: ReadonlyArray<string> = [
 /** Not worth their time here: they are slow, start processes, or are about something else. */
 export const leftOut: ReadonlyArray<string> = [
   "test/**/*.live.test.ts",
-  "test/{docs,package,imports,kill,soak,examples,recipes,audit,demoView,answers,shapes,notEncodable}.test.ts",
+  "test/{docs,package,imports,kill,soak,deliberateBugs,examples,recipes,audit,demoView,answers,shapes,notEncodable}.test.ts",
   "test/{Timeline,Diagram,Checkpointer}*.test.ts",
   "test/{stopAnywhere,stoppedAnywhere,storeFaults,RunState.hostile,durability,anyConfig}.test.ts",
   "test/testing/{CheckpointerConformance,guide}.test.ts",

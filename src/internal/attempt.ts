@@ -14,16 +14,24 @@ import { endSpan } from "./span.ts"
 import { monotonicMs, startDeadline, startTimer } from "./time.ts"
 import type { Join } from "./work.ts"
 
-/** Walks the line and calls back once with how it ended. */
-export const supervise = (line: Line, limit: Limit | undefined, onEnd: (line: Line, end: End) => void): void => {
+/** Walks the line, for at most `limitMs` from its start, and calls back once with how it ended. */
+export const supervise = (line: Line, limitMs: number, onEnd: (line: Line, end: End) => void): void => {
   const { run } = line
   line.onEnd = onEnd
-  line.limit = limit
+  line.limitMs = limitMs
   run.walk(line)
-  if (limit !== undefined && !line.ended && line.dialog?.stoppedAt === undefined) {
-    const left = line.startedAt + limit.ms - monotonicMs(run.clock)
-    line.cancelTimer = startDeadline(line.context, run.clock, Math.max(0, left), () => cut(line, limit))
+  if (limitMs !== Infinity && !line.ended && line.dialog?.stoppedAt === undefined) {
+    const left = line.startedAt + limitMs - monotonicMs(run.clock)
+    line.cancelTimer = startDeadline(line.context, run.clock, Math.max(0, left), () => cut(line, limitOf(line)))
   }
+}
+
+/** The limit that a line has reached: what was left of the whole, if that was less than an attempt may take. */
+const limitOf = ({ call, flow, limitMs }: Line): Limit => {
+  const { timeoutMs, totalTimeoutMs } = (call ?? flow!).config
+  return limitMs < timeoutMs
+    ? { _tag: "Limit", kind: "total", limitMs: totalTimeoutMs }
+    : { _tag: "Limit", kind: "attempt", limitMs: timeoutMs }
 }
 
 /** A line came to its end by itself. */
@@ -31,9 +39,8 @@ export const end = (line: Line, exit: Exit.Exit<Line["state"], unknown>): void =
   // What is to be cut in this turn has been stopped already.
   if (line.ended || line.pendingCut !== undefined) return
   // A synchronous loop can hold the timer back: what ends after its limit is late, whatever it brings.
-  const { limit } = line
-  const late = limit !== undefined && monotonicMs(line.run.clock) - line.startedAt > limit.ms
-  conclude(line, late ? limit : { _tag: "Exit", exit }, "the line that joins it ended")
+  const late = line.limitMs !== Infinity && monotonicMs(line.run.clock) - line.startedAt > line.limitMs
+  conclude(line, late ? limitOf(line) : { _tag: "Exit", exit }, "the line that joins it ended")
 }
 
 /** Stops a line before its end: its node and its flows are interrupted at once, and not waited for. */
@@ -55,7 +62,7 @@ const conclude = (line: Line, how: End, by: string): void => {
   line.ended = true
   line.how = how
   line.cancelTimer?.()
-  if (line.open.length > 0) cutFlows(line, by)
+  cutFlows(line, by)
   line.fiber?.interruptUnsafe()
   tell(line)
 }
@@ -64,7 +71,7 @@ const conclude = (line: Line, how: End, by: string): void => {
 const tell = (line: Line): void => {
   const { how, onEnd } = line
   line.onEnd = undefined
-  if (how !== undefined) onEnd?.(line, how)
+  onEnd?.(line, how!)
 }
 
 /** Stops all flows of a line that have not settled. */

@@ -11,7 +11,7 @@ import * as Emit from "./emit.ts"
 import { failureCause } from "./settle.ts"
 import { attemptSpan, endSpan, within } from "./span.ts"
 import { monotonicMs } from "./time.ts"
-import { attemptLimit } from "./withDeadline.ts"
+import { attemptLimitMs } from "./withDeadline.ts"
 import type { Outcome, Work } from "./work.ts"
 
 /** One attempt, as an Effect of how it ended. */
@@ -54,7 +54,7 @@ export const attempt = (work: Work, onEnd: (line: Line, end: End) => void): void
   work.nextAt = undefined
   line.startedAt = now - (resumed?.line?.elapsedMs ?? resumed?.attemptMs ?? 0)
   if (resumed?.line !== undefined) run.restore(line, resumed.line)
-  supervise(line, attemptLimit(work, line.startedAt), onEnd)
+  supervise(line, attemptLimitMs(work, line.startedAt), onEnd)
   // Cut out of one of the events above, before there was a line.
   if (work.cancelled !== undefined) cut(line, work.cancelled)
 }

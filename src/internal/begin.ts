@@ -52,7 +52,7 @@ export const begin = (run: Run, { isSaved = false, saved, state }: Place): Effec
     const start = (): void => {
       if (begun) return
       begun = true
-      supervise(main, undefined, (_line, end) =>
+      supervise(main, Infinity, (_line, end) =>
         drain(main, run.config.graceMs, () =>
           lastCalls(run, end, () => {
             if (caller !== undefined) caller.inner = undefined

@@ -102,13 +102,12 @@ export interface Interrupted {
   readonly by: string
 }
 
-/** The cut that comes after `ms`. */
+/** Its time was up. */
 export interface Limit {
   readonly _tag: "Limit"
   readonly kind: "attempt" | "total"
-  /** As configured; `ms` is what is left of it. */
+  /** As configured. */
   readonly limitMs: number
-  readonly ms: number
 }
 
 /** How one execution of a line ended: by itself, or cut. */
@@ -213,7 +212,8 @@ export class Line {
   how: End | undefined = undefined
   onEnd: ((line: Line, end: End) => void) | undefined = undefined
   cancelTimer: (() => void) | undefined = undefined
-  limit: Limit | undefined = undefined
+  /** Milliseconds that it may take; `Infinity` without a limit. */
+  limitMs = Infinity
   /** Monotonic ms. */
   startedAt = 0
   /** Abandoned: whatever it still does is not reported any more. */

@@ -2,7 +2,6 @@
  * `totalTimeout`: one deadline for all attempts of a flow and the waits between them, counted from its first attempt.
  */
 import * as Effect from "effect/Effect"
-import type { Limit } from "./cells.ts"
 import * as Emit from "./emit.ts"
 import { monotonicMs, startDeadline } from "./time.ts"
 import type { Work } from "./work.ts"
@@ -11,27 +10,8 @@ import type { Work } from "./work.ts"
 const remaining = (work: Work, now: number): number =>
   work.started && !work.usedFallback ? work.startedAt + work.config.totalTimeoutMs - now : Infinity
 
-/** One of each, however many attempts it bounds. */
-const ownLimits = new WeakMap<Work["config"], Limit>()
-
-const ownLimit = (config: Work["config"]): Limit => {
-  let limit = ownLimits.get(config)
-  if (limit === undefined) {
-    limit = { _tag: "Limit", kind: "attempt", limitMs: config.timeoutMs, ms: config.timeoutMs }
-    ownLimits.set(config, limit)
-  }
-  return limit
-}
-
 /** What bounds the attempt that starts now: its own limit, or what is left of the whole. */
-export const attemptLimit = (work: Work, now: number): Limit | undefined => {
-  const { timeoutMs, totalTimeoutMs } = work.config
-  const left = remaining(work, now)
-  if (timeoutMs === Infinity && left === Infinity) return undefined
-  return left < timeoutMs
-    ? { _tag: "Limit", kind: "total", limitMs: totalTimeoutMs, ms: left }
-    : ownLimit(work.config)
-}
+export const attemptLimitMs = (work: Work, now: number): number => Math.min(work.config.timeoutMs, remaining(work, now))
 
 /**
  * Waits until `register` calls back, the work is cut, or its deadline passes. Whichever comes first calls off the rest.

@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { supervise } from "./attempt.ts"
 import { asExecuted, begin, drained } from "./attempts.ts"
-import { type End, type Limit, Line } from "./cells.ts"
+import { type End, Line } from "./cells.ts"
 import { merge, noteWritten } from "./node.ts"
 import { END, type Fallback, type Position } from "./plan.ts"
 import { failureCause } from "./settle.ts"
@@ -62,19 +62,13 @@ const instead = (flow: Flow, to: Position): Effect.Effect<Outcome> => {
     flow.nextAt = undefined
     line.startedAt = now - (saved?.elapsedMs ?? 0)
     if (saved !== undefined) flow.run.restore(line, saved)
-    supervise(line, limitOf(flow), (_line, end) => {
+    // As long as an attempt may take; without such a limit, as long as the whole flow may.
+    const { timeoutMs, totalTimeoutMs } = flow.config
+    supervise(line, timeoutMs === Infinity ? totalTimeoutMs : timeoutMs, (_line, end) => {
       flow.endedAt = monotonicMs(flow.run.clock)
       resume(Effect.succeed(end))
     })
   })
   const whole = asExecuted(once).pipe(drained(flow))
   return flow.places === undefined || flow.resumed?.waitsOn === true ? whole : withPlace(whole, flow, flow.places)
-}
-
-/** As long as an attempt may take; without such a limit, as long as the whole flow may. */
-const limitOf = ({ config: { timeoutMs, totalTimeoutMs } }: Flow): Limit | undefined => {
-  if (timeoutMs !== Infinity) return { _tag: "Limit", kind: "attempt", limitMs: timeoutMs, ms: timeoutMs }
-  return totalTimeoutMs === Infinity
-    ? undefined
-    : { _tag: "Limit", kind: "total", limitMs: totalTimeoutMs, ms: totalTimeoutMs }
 }

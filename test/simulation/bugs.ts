@@ -100,8 +100,8 @@ export const bugs: ReadonlyArray<Bug> = [
   {
     name: "lost deadline: the total limit begins anew with every attempt",
     file: "internal/withDeadline.ts",
-    find: "{ _tag: \"Limit\", kind: \"total\", limitMs: totalTimeoutMs, ms: left }",
-    replace: "{ _tag: \"Limit\", kind: \"total\", limitMs: totalTimeoutMs, ms: totalTimeoutMs }"
+    find: "work.startedAt + work.config.totalTimeoutMs - now",
+    replace: "work.config.totalTimeoutMs"
   },
   {
     name: "wall clock in a limit: monotonic time is that of the wall",
