@@ -18,7 +18,8 @@ import type { Join } from "./work.ts"
 export const supervise = (line: Line, limitMs: number, onEnd: (line: Line, end: End) => void): void => {
   const { run } = line
   line.onEnd = onEnd
-  line.limitMs = limitMs
+  // Infinity would be a cell of its own on each of very many lines.
+  if (limitMs !== Infinity) line.limitMs = limitMs
   run.walk(line)
   if (limitMs !== Infinity && !line.ended && line.dialog?.stoppedAt === undefined) {
     const left = line.startedAt + limitMs - monotonicMs(run.clock)
@@ -29,7 +30,7 @@ export const supervise = (line: Line, limitMs: number, onEnd: (line: Line, end: 
 /** The limit that a line has reached: what was left of the whole, if that was less than an attempt may take. */
 const limitOf = ({ call, flow, limitMs }: Line): Limit => {
   const { timeoutMs, totalTimeoutMs } = (call ?? flow!).config
-  return limitMs < timeoutMs
+  return limitMs! < timeoutMs
     ? { _tag: "Limit", kind: "total", limitMs: totalTimeoutMs }
     : { _tag: "Limit", kind: "attempt", limitMs: timeoutMs }
 }
@@ -39,7 +40,7 @@ export const end = (line: Line, exit: Exit.Exit<Line["state"], unknown>): void =
   // What is to be cut in this turn has been stopped already.
   if (line.ended || line.pendingCut !== undefined) return
   // A synchronous loop can hold the timer back: what ends after its limit is late, whatever it brings.
-  const late = line.limitMs !== Infinity && monotonicMs(line.run.clock) - line.startedAt > line.limitMs
+  const late = line.limitMs !== undefined && monotonicMs(line.run.clock) - line.startedAt > line.limitMs
   conclude(line, late ? limitOf(line) : { _tag: "Exit", exit }, "the line that joins it ended")
 }
 

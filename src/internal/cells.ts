@@ -212,8 +212,8 @@ export class Line {
   how: End | undefined = undefined
   onEnd: ((line: Line, end: End) => void) | undefined = undefined
   cancelTimer: (() => void) | undefined = undefined
-  /** Milliseconds that it may take; `Infinity` without a limit. */
-  limitMs = Infinity
+  /** Milliseconds that it may take; absent without a limit. */
+  limitMs: number | undefined = undefined
   /** Monotonic ms. */
   startedAt = 0
   /** Abandoned: whatever it still does is not reported any more. */
