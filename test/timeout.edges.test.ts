@@ -53,6 +53,27 @@ describe("a limit", () => {
 })
 
 describe("the total limit", () => {
+  it.effect("that passes while an attempt is waited for ends the flow, and no retry is told of", () =>
+    Effect.gen(function*() {
+      const stuck = () => Effect.uninterruptible(Effect.sleep(40))
+      const { graph } = fan({
+        a: [stuck, { timeout: 10, totalTimeout: 30, grace: 100, retry: { maxRetries: 3, baseDelay: 1 } }]
+      })
+      const { at, events } = yield* toldOf(graph)
+      assert.strictEqual(at, 40)
+      const told = events.flatMap((event) =>
+        event._tag === "FlowTimedOut" ? [event.timeoutKind] : event._tag === "RetryScheduled" ? [event._tag] : []
+      )
+      assert.deepStrictEqual(told, ["attempt", "total"])
+      assert.deepInclude(completed(events, "a"), {
+        _tag: "Timeout",
+        timeoutKind: "total",
+        attempts: 1,
+        retryCount: 0,
+        timingMs: 40
+      })
+    }).pipe(quiet))
+
   it.effect("that passes where a retry waits for a place ends the flow at once", () =>
     Effect.gen(function*() {
       const retry = { maxRetries: 1, baseDelay: 30 }

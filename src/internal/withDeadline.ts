@@ -23,7 +23,6 @@ export const park = (
   Effect.callback((resume) => {
     if (work.cancelled !== undefined) return resume(Effect.succeed("Cancelled"))
     const left = remaining(work, monotonicMs(work.run.clock))
-    // It has passed while the attempt before was waited for: no other one begins.
     if (left <= 0) {
       ended(work, "OutOfTime")
       return resume(Effect.succeed("OutOfTime"))
@@ -50,6 +49,13 @@ export const park = (
     if (called || left === Infinity) return
     cancelTimer = startDeadline(work.context, work.run.clock, left, () => wake("OutOfTime"))
   })
+
+/** Whether its deadline passed while the attempt before was waited for: it ends then, and no other one begins. */
+export const isOutOfTime = (work: Work): boolean => {
+  if (remaining(work, monotonicMs(work.run.clock)) > 0) return false
+  ended(work, "OutOfTime")
+  return true
+}
 
 /** What ends while it waits ends now, not when its last attempt did. */
 const ended = (work: Work, how: "OutOfTime" | "Cancelled"): void => {

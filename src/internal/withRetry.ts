@@ -12,7 +12,7 @@ import { errorMessage, errorType, primaryError } from "./describe.ts"
 import * as Emit from "./emit.ts"
 import { failureCause } from "./settle.ts"
 import { monotonicMs, startTimer } from "./time.ts"
-import { park } from "./withDeadline.ts"
+import { isOutOfTime, park } from "./withDeadline.ts"
 import { releasePlace } from "./withPlace.ts"
 import type { Outcome, Work } from "./work.ts"
 
@@ -48,6 +48,7 @@ const failureOf = (work: Work, outcome: Outcome): { readonly value: unknown } | 
 }
 
 const wait = (work: Work, error: unknown, delayMs: number, again: Effect.Effect<Outcome>): Effect.Effect<Outcome> => {
+  if (isOutOfTime(work)) return Effect.succeed({ _tag: "OutOfTime" })
   const message = errorMessage(error)
   Emit.retryScheduled(work, delayMs, message, errorType(error), work.line!.state)
   const logged = Effect.logWarning(
