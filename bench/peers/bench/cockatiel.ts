@@ -45,5 +45,6 @@ export const cockatiel: Library = {
   },
   circuit: circuit(() => work(1)),
   bare,
+  leastCircuit: circuit(() => work(1)),
   circuitSync: circuit(() => workSync(1))
 }

@@ -43,5 +43,6 @@ export const ours: Library = {
   },
   circuit: circuit(asynchronous),
   bare: calling(asynchronous),
+  leastCircuit: calling(Effect.suspend(() => Effect.onExit(asynchronous, () => Effect.void))),
   circuitSync: circuit(Effect.sync(() => workSync(1)))
 }

@@ -112,6 +112,11 @@ const all: ReadonlyArray<Row> = [
   },
   { what: "the same call, bare Effect and bare await", unit: "µs", measure: speed("bare", 1000, 1000) },
   {
+    what: "an Effect.onExit that does nothing, cockatiel's circuit",
+    unit: "µs",
+    measure: speed("leastCircuit", 1000, 1000)
+  },
+  {
     what: "call through a circuit, work that does not wait",
     unit: "µs",
     measure: speed("circuitSync", 1000, 1000),

@@ -18,6 +18,7 @@ const expected: { readonly [M in Measure]: (size: number) => number } = {
   chain: (nodes) => nodes + 1,
   circuit: (calls) => calls * 2,
   bare: (calls) => calls * 2,
+  leastCircuit: (calls) => calls * 2,
   circuitSync: (calls) => calls * 2
 }
 
@@ -31,6 +32,7 @@ const takingPart: { readonly [M in Measure]: ReadonlyArray<keyof typeof librarie
   chain: ["ours", "handMade", "langgraph", "mastra"],
   circuit: ["ours", "handMade", "cockatiel", "opossum"],
   bare: ["ours", "cockatiel"],
+  leastCircuit: ["ours", "cockatiel"],
   circuitSync: ["ours", "handMade", "cockatiel", "opossum"]
 }
 

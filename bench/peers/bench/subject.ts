@@ -17,6 +17,8 @@ export interface Library {
   readonly circuit?: (calls: number) => Run
   /** The same calls through nothing: what is left is what the language of the library costs. */
   readonly bare?: (calls: number) => Run
+  /** Of a language: the least that a circuit can be made of, which only hears how each call ended. Else the circuit. */
+  readonly leastCircuit?: (calls: number) => Run
   /** The same, of work that ends before it returns. */
   readonly circuitSync?: (calls: number) => Run
 }
