@@ -67,7 +67,7 @@ const groups = {
   },
   timeout: {
     files: ["internal/withDeadline.ts", "internal/time.ts", "internal/attempt.ts"],
-    tests: ["test/{time,limit,FlowCallbacks,telemetry,subgraph,parallelMap}.test.ts", ...runs]
+    tests: ["test/{time,park,limit,points,suspend,FlowCallbacks,telemetry,subgraph,parallelMap}.test.ts", ...runs]
   },
   flow: {
     files: [

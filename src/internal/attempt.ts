@@ -18,13 +18,13 @@ import type { Join } from "./work.ts"
 export const supervise = (line: Line, limitMs: number, onEnd: (line: Line, end: End) => void): void => {
   const { run } = line
   line.onEnd = onEnd
-  // Infinity would be a cell of its own on each of very many lines.
-  if (limitMs !== Infinity) line.limitMs = limitMs
+  // No timer, and on very many lines no cell for an Infinity of their own.
+  if (limitMs === Infinity) return run.walk(line)
+  line.limitMs = limitMs
   run.walk(line)
-  if (limitMs !== Infinity && !line.ended && line.dialog?.stoppedAt === undefined) {
-    const left = line.startedAt + limitMs - monotonicMs(run.clock)
-    line.cancelTimer = startDeadline(line.context, run.clock, Math.max(0, left), () => cut(line, limitOf(line)))
-  }
+  if (line.ended || line.dialog?.stoppedAt !== undefined) return
+  const left = line.startedAt + limitMs - monotonicMs(run.clock)
+  line.cancelTimer = startDeadline(line.context, run.clock, Math.max(0, left), () => cut(line, limitOf(line)))
 }
 
 /** The limit that a line has reached: what was left of the whole, if that was less than an attempt may take. */

@@ -22,45 +22,45 @@ export const park = (
 ): Effect.Effect<"go" | "OutOfTime" | "Cancelled"> =>
   Effect.callback((resume) => {
     if (work.cancelled !== undefined) return resume(Effect.succeed("Cancelled"))
-    const left = remaining(work, monotonicMs(work.run.clock))
-    if (left <= 0) {
-      ended(work, "OutOfTime")
-      return resume(Effect.succeed("OutOfTime"))
-    }
-    let called = false
+    if (isOutOfTime(work)) return resume(Effect.succeed("OutOfTime"))
+    let isOver = false
     let callOff: (() => void) | undefined
     let cancelTimer: (() => void) | undefined
-    const wake = (why: "go" | "OutOfTime" | "Cancelled"): void => {
-      if (called) return
-      // Given back by what is stopped with it, a moment before it is stopped itself.
-      if (why === "go" && work.cancelled === undefined && work.owner.isStopping) return callOff?.()
-      called = true
-      const how = work.cancelled === undefined ? why : "Cancelled"
+    const end = (how: "go" | "OutOfTime" | "Cancelled"): void => {
+      isOver = true
       work.wake = undefined
       cancelTimer?.()
-      if (how !== "go") {
-        callOff?.()
-        ended(work, how)
-      }
+      if (how !== "go") callOff?.()
       resume(Effect.succeed(how))
     }
-    work.wake = () => wake("Cancelled")
-    callOff = register(() => wake("go"))
-    if (called || left === Infinity) return
-    cancelTimer = startDeadline(work.context, work.run.clock, left, () => wake("OutOfTime"))
+    work.wake = () => {
+      work.endedAt = monotonicMs(work.run.clock)
+      end("Cancelled")
+    }
+    callOff = register(() => {
+      // It can be on its way already when the wait is called off.
+      if (isOver) return
+      // Given back by what is stopped with it, a moment before it is told to stop itself.
+      if (work.cancelled !== undefined || work.owner.isStopping) return callOff?.()
+      end("go")
+    })
+    const left = remaining(work, monotonicMs(work.run.clock))
+    if (isOver || left === Infinity) return
+    cancelTimer = startDeadline(work.context, work.run.clock, left, () => {
+      endOutOfTime(work)
+      end("OutOfTime")
+    })
   })
 
 /** Whether its deadline passed while the attempt before was waited for: it ends then, and no other one begins. */
 export const isOutOfTime = (work: Work): boolean => {
   if (remaining(work, monotonicMs(work.run.clock)) > 0) return false
-  ended(work, "OutOfTime")
+  endOutOfTime(work)
   return true
 }
 
 /** What ends while it waits ends now, not when its last attempt did. */
-const ended = (work: Work, how: "OutOfTime" | "Cancelled"): void => {
+const endOutOfTime = (work: Work): void => {
   work.endedAt = monotonicMs(work.run.clock)
-  if (how === "Cancelled") return
-  const limitMs = work.config.totalTimeoutMs
-  Emit.flowTimedOut(work, limitMs, "total", work.line?.state ?? work.state)
+  Emit.flowTimedOut(work, work.config.totalTimeoutMs, "total", work.line?.state ?? work.state)
 }
