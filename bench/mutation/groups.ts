@@ -82,7 +82,11 @@ const groups = {
   },
   route: {
     files: ["internal/walk.ts", "internal/fanOut.ts", "internal/paths.ts", "internal/node.ts"],
-    tests: ["test/{subgraph,reducers,points,suspend,parallelMap,resumeSubgraph,validation,progress}.test.ts", ...runs]
+    tests: [
+      "test/{paths,subgraph,reducers,points,suspend,parallelMap,resumeSubgraph,validation,progress,badInput,telemetry}.test.ts",
+      "test/testing/Chaos.test.ts",
+      ...runs
+    ]
   }
 } satisfies Record<string, Group>
 
