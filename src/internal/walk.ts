@@ -388,13 +388,14 @@ const finish = (line: Line): false => {
 }
 
 const unmapped = (line: Line, node: PlanNode, answer: unknown, targets: ReadonlyArray<string>): RoutingError => {
-  const shown = typeof answer === "string"
-    ? JSON.stringify(answer)
-    : typeof answer === "object" && answer !== null
-    ? "an object"
-    : `${String(answer)} (a ${typeof answer})`
-  const issue = `the condition answered ${shown}, its targets are ${targets.join(", ")}`
+  const issue = `the condition answered ${shown(answer)}, its targets are ${targets.join(", ")}`
   return new RoutingError({ graph: line.run.plan.name, node: node.name, ...inBranch(line), issue })
+}
+
+const shown = (answer: unknown): string => {
+  if (typeof answer === "string") return JSON.stringify(answer)
+  if (answer === undefined || answer === null) return String(answer)
+  return typeof answer === "object" ? "an object" : `${String(answer)} (a ${typeof answer})`
 }
 
 const branchField = ({ flow, run: { inside } }: Line): { readonly branch?: string } => {

@@ -1,0 +1,149 @@
+/** What becomes of a line where its graph, its conditions or its updates are not what they should be. */
+import { assert, describe, it } from "@effect/vitest"
+import { Cause, Effect, Exit, Option } from "effect"
+import { GraphError, StateGraph } from "effect-stategraph"
+import { State } from "./support/fan.ts"
+
+const { END, START } = StateGraph
+
+const failureOf = <A, E>(exit: Exit.Exit<A, E>): unknown => {
+  assert(Exit.isFailure(exit))
+  return Option.getOrThrow(Cause.findErrorOption(exit.cause))
+}
+
+describe("an update whose property throws", () => {
+  const bad = () => ({
+    get n(): number {
+      throw new RangeError("no such number")
+    }
+  })
+  const nodes: ReadonlyArray<readonly [when: string, node: () => Effect.Effect<{ readonly n: number }>]> = [
+    ["at once", () => Effect.succeed(bad())],
+    ["later", () => Effect.as(Effect.yieldNow, bad())]
+  ]
+  for (const [when, node] of nodes) {
+    it.effect(`is a defect of its run: ${when}`, () =>
+      Effect.gen(function*() {
+        const graph = StateGraph.make("g", State).addNode("a", node).setEntryPoint("a").setFinishPoint("a").compile()
+        const exit = yield* Effect.exit(graph.invoke({ n: 0 }))
+        assert(Exit.isFailure(exit))
+        assert.strictEqual(String(Cause.squash(exit.cause)), "RangeError: no such number")
+        assert.isTrue(Cause.hasDies(exit.cause))
+      }))
+
+    it.effect(`is a failure of its flow, and of nothing else: ${when}`, () =>
+      Effect.gen(function*() {
+        const results: Array<string> = []
+        const graph = StateGraph.make("g", State)
+          .addNode("a", node).addNode("b", () => ({ n: 2 }))
+          .addFanInNode("join", (_state, { parallelResults }) => {
+            for (const result of parallelResults) {
+              results.push(`${result.branch} ${result._tag} ${result.success ? result.state.n : result.error}`)
+            }
+          })
+          .addParallelEdge(START, "a", "join").addParallelEdge(START, "b", "join")
+          .setFinishPoint("join").compile()
+        yield* graph.invoke({ n: 0 })
+        assert.deepStrictEqual(results, ["a Failure no such number", "b Success 2"])
+      }))
+  }
+})
+
+describe("a condition's answer that is no target", () => {
+  for (
+    const [answer, shown] of [
+      ["nowhere", "\"nowhere\""],
+      ["", "\"\""],
+      [7, "7 (a number)"],
+      [true, "true (a boolean)"],
+      [undefined, "undefined"],
+      [null, "null"],
+      [{ to: "x" }, "an object"],
+      [["x"], "an object"]
+    ] as const
+  ) {
+    it.effect(`is shown as it is: ${shown}`, () =>
+      Effect.gen(function*() {
+        const graph = StateGraph.make("g", State)
+          .addNode("a").addNode("x").addNode("y")
+          .setEntryPoint("a")
+          .addConditionalEdges("a", () => answer as unknown as "x", { x: "x", y: "y" })
+          .setFinishPoint("x").setFinishPoint("y")
+          .compile()
+        const error = failureOf(yield* Effect.exit(graph.invoke({ n: 0 })))
+        assert(error instanceof GraphError.RoutingError)
+        assert.deepInclude(error, {
+          graph: "g",
+          node: "a",
+          issue: `the condition answered ${shown}, its targets are x, y`
+        })
+        assert.notProperty(error, "branch")
+      }))
+  }
+
+  it.effect("says in which flow", () =>
+    Effect.gen(function*() {
+      const failures: Array<unknown> = []
+      const graph = StateGraph.make("g", State)
+        .addNode("a").addNode("x")
+        .addFanInNode("join", (_state, { parallelResults }) => {
+          for (const result of parallelResults) failures.push("failure" in result ? result.failure : result)
+        })
+        .addParallelEdge(START, "a", "join", { name: "flow" })
+        .addConditionalEdges("a", () => "nowhere" as "x", { x: "x" })
+        .addEdge("x", "join")
+        .setFinishPoint("join")
+        .compile()
+      yield* graph.invoke({ n: 0 })
+      const [error] = failures
+      assert(error instanceof GraphError.RoutingError)
+      assert.deepInclude(error, { node: "a", branch: "flow" })
+    }))
+})
+
+describe("a line in a graph with too many ways to be checked beforehand", () => {
+  const optional = 20
+  /** Where the first condition answers `late`, the line goes past open flows to its end. */
+  const make = () => {
+    const name = (text: string): string => text
+    let nodes = StateGraph.make("g", State).addNode(name("first"))
+    for (const text of ["late", "launch", "w", "out", "end"]) nodes = nodes.addNode(text)
+    for (let i = 0; i < optional; i++) nodes = nodes.addNode(name(`ask${i}`)).addNode(name(`launch${i}`))
+    let graph = nodes.addFanInNode(name("join0"))
+    for (let i = 1; i < optional; i++) graph = graph.addFanInNode(name(`join${i}`))
+    graph = graph.addFanInNode(name("early")).addFanInNode(name("last"))
+      .addEdge(START, "first")
+      .addConditionalEdges("first", ({ n }) => n === 0 ? "late" : n === 1 ? "out" : "on", {
+        late: "late",
+        out: "out",
+        on: "launch"
+      })
+      .addParallelEdge("late", "w", "early", { name: "one" })
+      .addParallelEdge("late", "w", "early", { name: "two" })
+      .addParallelEdge("late", "w", "last", { name: "three" })
+      .addEdge("late", "out").addEdge("out", END)
+      .addParallelEdge("launch", "w", "early", { name: "four" })
+      .addParallelEdge("launch", "w", "last", { name: "five" })
+      .addEdge("launch", "ask0")
+    for (let i = 0; i < optional; i++) {
+      const next = i === optional - 1 ? "end" : `ask${i + 1}`
+      graph = graph.addConditionalEdges(`ask${i}`, () => "no", { no: next, yes: `launch${i}` })
+        .addParallelEdge(`launch${i}`, "w", `join${i}`)
+        .addEdge(`launch${i}`, next)
+    }
+    return graph.addEdge("last", END).compile()
+  }
+
+  it.effect("goes where it can, and fails where it would leave flows behind", () =>
+    Effect.gen(function*() {
+      const graph = make()
+      assert.deepStrictEqual(yield* graph.invoke({ n: 1 }), { n: 1 })
+      assert.deepStrictEqual(yield* graph.invoke({ n: 2 }), { n: 2 })
+      const error = failureOf(yield* Effect.exit(graph.invoke({ n: 0 })))
+      assert(error instanceof GraphError.RoutingError)
+      assert.deepInclude(error, {
+        node: END,
+        issue: `it is an end, but flows are open: fan-in "early" for "one", "two"; fan-in "last" for "three"`
+      })
+    }))
+})
