@@ -86,7 +86,7 @@ describe("a result", () => {
         .addParallelEdge(START, "a", "join", { retry: { maxRetries: 1, baseDelay: 10 } })
         .addParallelMap("a", "one", "inner", {
           items: () =>
-            Effect.fail(new Error("no list"))
+            boom("no list")
         })
         .setFinishPoint("join").compile()
       yield* endOf(graph.invoke({ n: 0 }))
