@@ -39,7 +39,8 @@ const cut = (nodes: (graph: Loose) => Loose, edge: StateGraph.EdgeConfig = {}) =
 /** What the result says; `began` is when its run did. */
 const told = (result: ParallelFlowResult.Any | undefined, began: number) => {
   assert(result?._tag === "Interrupted")
-  const { abandoned, attempts, circuitState, error, errorType, failedNode, startTime, state, usedFallback } = result
+  const { abandoned, attempts, circuitState, error, errorType, failedNode, startTime, state, timingMs, usedFallback } =
+    result
   return {
     abandoned,
     attempts,
@@ -49,6 +50,7 @@ const told = (result: ParallelFlowResult.Any | undefined, began: number) => {
     failedNode,
     n: (state as State).n,
     begun: startTime - began,
+    took: timingMs,
     usedFallback
   }
 }
@@ -117,6 +119,7 @@ describe("a flow that was cut before its run was saved", () => {
           failedNode,
           n: 1,
           begun: 0,
+          took: 20,
           usedFallback: false
         })
         assert.deepStrictEqual(resumed, without)

@@ -88,9 +88,15 @@ const visited = (line: Line): Pick<RunState.LineState, "steps" | "visits"> => {
 /** An attempt is on, or its end has not come to anything yet. */
 const isOn = (work: Work): boolean => work.line !== undefined && work.nextAt === undefined
 
+/** Until when its time counts: until it was cut, however long it takes to stop. */
+const countsUntil = ({ cancelled, endedAt, line }: Work, now: number): number =>
+  cancelled === undefined || line?.ended !== true ? now : endedAt ?? now
+
 const attemptedOf = (work: Work, now: number) => ({
   attempts: work.attempts,
-  ...(work.started ? { elapsedMs: since(work.startedAt, work.line, now), startTime: work.startTime } : {}),
+  ...(work.started
+    ? { elapsedMs: since(work.startedAt, work.line, countsUntil(work, now)), startTime: work.startTime }
+    : {}),
   // An attempt that has ended, without a decision what is next, is done again.
   errors: isOn(work) && !work.usedFallback
     ? work.errors.filter(({ attempt }) => attempt !== work.attempts)
