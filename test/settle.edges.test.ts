@@ -76,6 +76,30 @@ describe("a result", () => {
       assert.deepInclude(result("b"), { _tag: "Success", attempts: 1 })
     }).pipe(quiet))
 
+  it.effect("of a flow whose items interrupt themselves says so, as its events do", () =>
+    Effect.gen(function*() {
+      const graph = StateGraph.make("g", State)
+        .addNode("a").addNode("one")
+        .addFanInNode("inner").addFanInNode("join", () => ({}))
+        .addParallelEdge(START, "a", "join")
+        .addParallelMap("a", "one", "inner", { items: () => Effect.interrupt })
+        .setFinishPoint("join").compile()
+      const { exit } = yield* endOf(eventsOf(graph, { n: 0 }))
+      const { events } = yield* exit
+      assert.deepStrictEqual(
+        events.map(({ _tag }) => _tag).filter((tag) => tag.startsWith("Attempt")),
+        ["AttemptStarted", "AttemptInterrupted"]
+      )
+      const results = events.flatMap((event) => event._tag === "FlowCompleted" ? [event.result] : [])
+      assert.strictEqual(results.length, 1)
+      assert.deepInclude(results[0], {
+        _tag: "Interrupted",
+        branch: "a",
+        error: `flow "a" was interrupted: itself`,
+        failedNode: "a"
+      })
+    }))
+
   it.effect("of a flow whose items fail tells why, and where", () =>
     Effect.gen(function*() {
       const results: Array<Result> = []

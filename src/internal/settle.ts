@@ -57,13 +57,11 @@ export const resultOf = (flow: Flow, outcome: Outcome): Any => {
         return cancelled(flow, fields, end.by, outcome.abandoned, Cause.interrupt(), failedNode(flow))
       }
       if (end._tag === "FailFast") return failed(flow, fields, Cause.fail(end.error))
-      if (end._tag === "Failed") return failed(flow, fields, end.cause)
-      if (Exit.isSuccess(end.exit)) {
-        return ParallelFlowResult.fromFields(fields, success)
-      }
-      return Cause.hasInterruptsOnly(end.exit.cause)
-        ? cancelled(flow, fields, "itself", false, end.exit.cause as Cause.Cause<never>, failedNode(flow))
-        : failed(flow, fields, end.exit.cause)
+      const exit = end._tag === "Failed" ? Exit.failCause(end.cause) : end.exit
+      if (Exit.isSuccess(exit)) return ParallelFlowResult.fromFields(fields, success)
+      return Cause.hasInterruptsOnly(exit.cause)
+        ? cancelled(flow, fields, "itself", false, exit.cause as Cause.Cause<never>, failedNode(flow))
+        : failed(flow, fields, exit.cause)
     }
   }
 }
