@@ -1,8 +1,9 @@
 /** What becomes of a line where its graph, its conditions or its updates are not what they should be. */
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Effect, Exit, Option } from "effect"
-import { GraphError, StateGraph } from "effect-stategraph"
+import { Cause, Effect, Exit, Option, Schema } from "effect"
+import { type Completion, GraphError, type ParallelFlowResult, StateGraph } from "effect-stategraph"
 import { State } from "./support/fan.ts"
+import { endOf } from "./support/scenario.ts"
 
 const { END, START } = StateGraph
 
@@ -47,6 +48,62 @@ describe("an update whose property throws", () => {
         assert.deepStrictEqual(results, ["a Failure no such number", "b Success 2"])
       }))
   }
+})
+
+describe("an update", () => {
+  it.effect("may set a key that is called then, if the state has one", () =>
+    Effect.gen(function*() {
+      const graph = StateGraph.make("g", Schema.Struct({ then: Schema.Number }))
+        .addNode("a", () => ({ then: 2 })).setEntryPoint("a").setFinishPoint("a").compile()
+      assert.deepStrictEqual(yield* graph.invoke({ then: 1 }), { then: 2 })
+    }))
+
+  it.effect("is no Effect inside an Effect, and the error says what to do", () =>
+    Effect.gen(function*() {
+      const graph = StateGraph.make("g", State)
+        .addNode("a", () => Effect.succeed(Effect.succeed({ n: 1 })) as unknown as Effect.Effect<{ n: number }>)
+        .setEntryPoint("a").setFinishPoint("a").compile()
+      const error = failureOf(yield* Effect.exit(graph.invoke({ n: 0 })))
+      assert(error instanceof GraphError.InvalidUpdateError)
+      assert.match(error.issue, /^an Effect inside an Effect \(flatten it\)/)
+    }))
+})
+
+describe("flows of two launches to one fan-in", () => {
+  const make = (completion: Completion.Rule | undefined) => {
+    const results: Array<ParallelFlowResult.Any> = []
+    const graph = StateGraph.make("g", State)
+      .addNode("first").addNode("second", () => Effect.sleep(10)).addNode("w")
+      .addFanInNode("join", (_state, { parallelResults }) => void results.push(...parallelResults), { completion })
+      .setEntryPoint("first")
+      .addParallelEdge("first", "w", "join", { name: "a" }).addParallelEdge("first", "w", "join", { name: "b" })
+      .addEdge("first", "second")
+      .addParallelEdge("second", "w", "join", { name: "c" }).addParallelEdge("second", "w", "join", { name: "d" })
+      .addEdge("second", "join")
+      .setFinishPoint("join")
+      .compile()
+    return { graph, results }
+  }
+
+  it.effect("have their results in the order of the launches", () =>
+    Effect.gen(function*() {
+      const { graph, results } = make(undefined)
+      yield* endOf(graph.invoke({ n: 0 }))
+      assert.deepStrictEqual(results.map(({ branch }) => branch), ["a", "b", "c", "d"])
+    }))
+
+  it.effect("do not start when the rule was met before, and say so", () =>
+    Effect.gen(function*() {
+      const { graph, results } = make({ minSuccessful: 2 })
+      yield* endOf(graph.invoke({ n: 0 }))
+      const told = results.map((result) => `${result.branch} ${result.success ? "ran" : result.error}`)
+      assert.deepStrictEqual(told, [
+        "a ran",
+        "b ran",
+        `c flow "c" was interrupted: the fan-in "join" is complete`,
+        `d flow "d" was interrupted: the fan-in "join" is complete`
+      ])
+    }))
 })
 
 describe("a condition's answer that is no target", () => {
