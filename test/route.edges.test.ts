@@ -7,6 +7,8 @@ import { endOf } from "./support/scenario.ts"
 
 const { END, START } = StateGraph
 
+const named = <const Name extends string>(name: Name): Name => name
+
 const failureOf = <A, E>(exit: Exit.Exit<A, E>): unknown => {
   assert(Exit.isFailure(exit))
   return Option.getOrThrow(Cause.findErrorOption(exit.cause))
@@ -53,7 +55,7 @@ describe("an update whose property throws", () => {
 describe("an update", () => {
   it.effect("may set a key that is called then, if the state has one", () =>
     Effect.gen(function*() {
-      const key = "then"
+      const key = named("then")
       const graph = StateGraph.make("g", Schema.Struct({ [key]: Schema.Number }))
         .addNode("a", () => ({ [key]: 2 })).setEntryPoint("a").setFinishPoint("a").compile()
       assert.deepStrictEqual(yield* graph.invoke({ [key]: 1 }), { [key]: 2 })
