@@ -79,7 +79,8 @@ export default {
     isolate: false,
     reporters: ["dot"],
     sequence: { sequencer: class extends BaseSequencer { sort = async (files) => [...files].sort((a, b) => rank(a) - rank(b)) } },
-    testTimeout: 3_000
+    testTimeout: 3_000,
+    hookTimeout: 3_000
   }
 }
 `
