@@ -1,7 +1,7 @@
 /** What becomes of a line where its graph, its conditions or its updates are not what they should be. */
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Effect, Exit, Option, Schema } from "effect"
-import { type Completion, GraphError, type ParallelFlowResult, StateGraph } from "effect-stategraph"
+import { Cause, Effect, Exit, Fiber, Option, Schema } from "effect"
+import { Checkpointer, type Completion, GraphError, type ParallelFlowResult, StateGraph } from "effect-stategraph"
 import { State } from "./support/fan.ts"
 import { endOf } from "./support/scenario.ts"
 
@@ -106,6 +106,57 @@ describe("flows of two launches to one fan-in", () => {
         `c flow "c" was interrupted: the fan-in "join" is complete`,
         `d flow "d" was interrupted: the fan-in "join" is complete`
       ])
+    }))
+})
+
+describe("a fan-in that a line comes to without flows", () => {
+  const make = () =>
+    StateGraph.make("g", State)
+      .addNode("start").addNode("launch").addNode("w")
+      .addFanInNode("join", (_state, { completion, parallelResults }) => ({
+        n: parallelResults.length,
+        v: completion.reason
+      }))
+      .setEntryPoint("start")
+      .addConditionalEdges("start", ({ n }) => n === 0 ? "launch" : "join", { launch: "launch", join: "join" })
+      .addParallelEdge("launch", "w", "join")
+      .setFinishPoint("join")
+
+  it.effect("runs with none", () =>
+    Effect.gen(function*() {
+      const graph = make().compile()
+      assert.deepStrictEqual(yield* graph.invoke({ n: 0 }), { n: 1, v: "all" })
+      assert.deepStrictEqual(yield* graph.invoke({ n: 1 }), { n: 0, v: "all" })
+    }))
+
+  it.effect("is a point like any other", () =>
+    Effect.gen(function*() {
+      const graph = make().compile({ suspendBefore: ["join"] })
+      const error = failureOf(yield* Effect.exit(graph.invoke({ n: 1 }, { thread: "t" })))
+      assert(error instanceof GraphError.GraphSuspended)
+      assert.deepStrictEqual(error.pending, [{ node: "join", when: "before", name: "join" }])
+      assert.deepStrictEqual(yield* graph.resume("t"), { n: 0, v: "all" })
+    }).pipe(Effect.provide(Checkpointer.layerMemory)))
+})
+
+describe("a loop without anything to wait for", () => {
+  it.effect("lets others have their turn", () =>
+    Effect.gen(function*() {
+      const rounds = 20_000
+      const seen: Array<number> = []
+      let n = 0
+      const graph = StateGraph.make("g", State)
+        .addNode("count", () => ({ n: ++n }))
+        .setEntryPoint("count")
+        .addConditionalEdges("count", (state) => state.n < rounds ? "again" : "done", { again: "count", done: END })
+        .compile({ maxSteps: rounds })
+      const fiber = yield* Effect.forkChild(graph.invoke({ n: 0 }))
+      while (fiber.pollUnsafe() === undefined) {
+        yield* Effect.yieldNow
+        seen.push(n)
+      }
+      assert.deepStrictEqual(yield* Fiber.join(fiber), { n: rounds })
+      assert.isAbove(new Set(seen).size, 2)
     }))
 })
 
