@@ -1,12 +1,13 @@
 /**
- * Beside its peers: `npm run bench:peers`. Every row is one process, or one per library, in which the libraries take turns;
- * figures are medians. `--only text`: the rows whose names hold it. `--write`: the table goes into `docs/benchmarks.md`.
+ * Beside its peers: `npm run bench:peers`. Every figure is measured in a process of its own; a row's libraries take turns, three
+ * times, and figures are medians. `--only text`: the rows whose names hold it. `--write`: the table goes into `docs/benchmarks.md`.
  */
 import { fork } from "node:child_process"
 import { fileURLToPath } from "node:url"
 import { measuredOn, table, writeSection } from "../report.ts"
 import { graceMs, limitMs } from "./constants.ts"
 import { bundleSizes, importTimes, ownSize } from "./startup.ts"
+import type { Measure } from "./subject.ts"
 
 const libraries = ["effect-stategraph", "hand-made Effect", "LangGraph.js", "Mastra", "cockatiel", "opossum"] as const
 
@@ -43,15 +44,18 @@ const inProcess = <A>(
       answer === undefined ? reject(new Error(`${file} ${args.join(" ")} ended with ${code}`)) : resolve(answer.value))
   })
 
-const each = (values: Values, map: (value: number) => number): Values =>
-  Object.fromEntries(Object.entries(values).map(([name, value]) => [name, value === undefined ? value : map(value)]))
-
-const speed = (measure: string, size: number, per = 1) => async () =>
-  each(await inProcess<Values>("speed.ts", [measure, size]), (micros) => micros / per)
-
 const wait = (kind: string) => () => inProcess<Values>("waits.ts", [kind])
 
-/** As many as a library can be asked for in reasonable time; medians of three processes. */
+/** The medians of three processes for each library, one library after the other. */
+const inTurns = async (of: ReadonlyArray<Name>, measure: (name: Name) => Promise<number>): Promise<Values> => {
+  const taken: Record<string, Array<number>> = {}
+  for (let i = 0; i < 3; i++) {
+    for (const name of of) (taken[name] ??= []).push(await measure(name))
+  }
+  return Object.fromEntries(Object.entries(taken).map(([name, values]) => [name, values.sort((a, b) => a - b)[1]!]))
+}
+
+/** As many as a library can be asked for in reasonable time. */
 const holds: { readonly [N in Name]: readonly [key: string, flows: number] } = {
   "effect-stategraph": ["ours", 100_000],
   "hand-made Effect": ["handMade", 100_000],
@@ -61,15 +65,25 @@ const holds: { readonly [N in Name]: readonly [key: string, flows: number] } = {
   opossum: ["opossum", 100_000]
 }
 
-const memory = (of: ReadonlyArray<Name>, ...spans: ReadonlyArray<"spans">) => async (): Promise<Values> => {
-  const taken: Record<string, Array<number>> = {}
-  for (let i = 0; i < 3; i++) {
-    for (const name of of) {
-      ;(taken[name] ??= []).push(await inProcess<number>("hold.ts", [...holds[name], ...spans], ["--expose-gc"]))
-    }
-  }
-  return Object.fromEntries(Object.entries(taken).map(([name, values]) => [name, values.sort((a, b) => a - b)[1]!]))
+const memory = (of: ReadonlyArray<Name>, ...spans: ReadonlyArray<"spans">) => () =>
+  inTurns(of, (name) => inProcess<number>("hold.ts", [...holds[name], ...spans], ["--expose-gc"]))
+
+const takingPart: { readonly [M in Measure]: ReadonlyArray<Name> } = {
+  fanOut: ["effect-stategraph", "hand-made Effect", "LangGraph.js", "Mastra"],
+  fanOutNoSpans: ["effect-stategraph", "hand-made Effect", "LangGraph.js"],
+  guarded: ["effect-stategraph", "hand-made Effect", "LangGraph.js", "Mastra", "cockatiel"],
+  chain: ["effect-stategraph", "hand-made Effect", "LangGraph.js", "Mastra"],
+  circuit: ["effect-stategraph", "hand-made Effect", "cockatiel", "opossum"],
+  bare: ["effect-stategraph", "cockatiel"],
+  leastCircuit: ["effect-stategraph", "cockatiel"],
+  circuitSync: ["effect-stategraph", "hand-made Effect", "cockatiel", "opossum"]
 }
+
+const speed = (measure: Measure, size: number, per = 1) => () =>
+  inTurns(
+    takingPart[measure],
+    async (name) => await inProcess<number>("speed.ts", [measure, size, holds[name][0]]) / per
+  )
 
 const faster = (times: number): Target => ({
   text: `${times} times LangGraph.js`,

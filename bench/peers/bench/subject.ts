@@ -2,6 +2,8 @@ import type { Effect } from "effect"
 
 type Run = Effect.Effect<number, unknown>
 
+export type Measure = Exclude<keyof Library, "name">
+
 /** One library, at the same work as the others; what it has no form for is absent. */
 export interface Library {
   readonly name: string
