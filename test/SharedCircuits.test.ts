@@ -1,31 +1,14 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Deferred, Duration, Effect, Exit, Fiber, Scheduler, Stream } from "effect"
+import { Cause, Duration, Effect, Exit, Fiber, Scheduler, Stream } from "effect"
 import { CircuitBreaker, CircuitBreakerRegistry, GraphError, type ParallelConfig, StateGraph } from "effect-stategraph"
 import { SharedCircuits } from "effect-stategraph/persistence"
 import { TestClock } from "effect/testing"
+import { circuitState, once, pending, type Registry } from "./support/circuits.ts"
 import { boom, fan, State } from "./support/fan.ts"
 import { endOf, eventsOf, scenario } from "./support/scenario.ts"
 import { registry, withStore } from "./support/sharedStore.ts"
 
-type Registry = CircuitBreakerRegistry.Service
-
-const once: CircuitBreaker.Input = { failureThreshold: 1, resetTimeout: 1000 }
 const down = Effect.fail("down")
-const stateOf = (registry: Registry, key = "k") => Effect.map(registry.state(key), ({ state }) => state)
-
-const pending = Effect.fnUntraced(function*(registry: Registry, input: CircuitBreaker.Input = once) {
-  const end = yield* Deferred.make<string, string>()
-  const fiber = yield* Deferred.await(end).pipe(
-    registry.execute("k", input),
-    Effect.exit,
-    Effect.forkChild({ startImmediately: true })
-  )
-  return {
-    interrupt: Fiber.interrupt(fiber),
-    succeed: Effect.andThen(Deferred.succeed(end, "late"), Fiber.join(fiber)),
-    fail: Effect.andThen(Deferred.fail(end, "late"), Fiber.join(fiber))
-  }
-})
 
 describe("what a store cannot do", () => {
   const all: CircuitBreaker.Input = {
@@ -185,9 +168,9 @@ describe("two registries on one store", () => {
       const [one, two] = [yield* registry(), yield* registry()]
       const options: CircuitBreaker.Input = { failureThreshold: 2, resetTimeout: 1000 }
       yield* Effect.exit(one.execute("k", options)(down))
-      assert.strictEqual(yield* stateOf(two), "CLOSED")
+      assert.strictEqual(yield* circuitState(two), "CLOSED")
       yield* Effect.exit(two.execute("k", options)(down))
-      assert.deepStrictEqual([yield* stateOf(one), yield* stateOf(two)], ["OPEN", "OPEN"])
+      assert.deepStrictEqual([yield* circuitState(one), yield* circuitState(two)], ["OPEN", "OPEN"])
       yield* TestClock.adjust(400)
       assert.deepStrictEqual(
         yield* Effect.flip(one.execute("k", options)(Effect.void)),
@@ -209,7 +192,7 @@ describe("two registries on one store", () => {
         new GraphError.CircuitOpenError({ key: "k", circuitState: "HALF_OPEN", retryAfter: Duration.millis(1000) })
       )
       yield* probe.succeed
-      assert.deepStrictEqual([yield* stateOf(one), yield* stateOf(two)], ["CLOSED", "CLOSED"])
+      assert.deepStrictEqual([yield* circuitState(one), yield* circuitState(two)], ["CLOSED", "CLOSED"])
       assert.strictEqual(yield* two.execute("k", options)(Effect.succeed(1)), 1)
       assert.deepStrictEqual(yield* two.states, [])
     })))
@@ -247,9 +230,9 @@ describe("two registries on one store", () => {
       const rate: CircuitBreaker.Input = { failureThreshold: Infinity, failureRateThreshold: 0.5, windowSize: 4 }
       for (const shared of [one, two]) yield* shared.execute("k", rate)(Effect.void)
       yield* Effect.exit(one.execute("k", rate)(down))
-      assert.strictEqual(yield* stateOf(one), "CLOSED")
+      assert.strictEqual(yield* circuitState(one), "CLOSED")
       yield* Effect.exit(two.execute("k", rate)(down))
-      assert.strictEqual(yield* stateOf(one), "OPEN")
+      assert.strictEqual(yield* circuitState(one), "OPEN")
     })))
 
   it.effect("states shows what is in use or not CLOSED, as far as this one knows it", () =>
@@ -300,9 +283,9 @@ describe("guards", () => {
       const run = shared.execute("k", { ...once, failureThreshold: 2, isFailure: (error) => error !== "harmless" })
       yield* Effect.exit(run(down))
       for (const harmless of [Effect.fail("harmless"), Effect.interrupt]) yield* Effect.exit(run(harmless))
-      assert.strictEqual(yield* stateOf(shared), "CLOSED")
+      assert.strictEqual(yield* circuitState(shared), "CLOSED")
       yield* Effect.exit(run(Effect.die("dead")))
-      assert.strictEqual(yield* stateOf(shared), "OPEN")
+      assert.strictEqual(yield* circuitState(shared), "OPEN")
     })))
 
   it.effect("a late outcome changes nothing, however it ends", () =>
@@ -311,14 +294,14 @@ describe("guards", () => {
       const late = [yield* pending(one), yield* pending(one), yield* pending(one)] as const
       yield* Effect.exit(two.execute("k", once)(down))
       yield* late[0].succeed
-      assert.strictEqual(yield* stateOf(one), "OPEN")
+      assert.strictEqual(yield* circuitState(one), "OPEN")
       yield* TestClock.adjust(1000)
       const probe = yield* pending(two)
       yield* late[1].fail
       yield* late[2].interrupt
       assert.deepInclude(yield* one.state("k"), { state: "HALF_OPEN", probes: 1 })
       yield* probe.succeed
-      assert.strictEqual(yield* stateOf(one), "CLOSED")
+      assert.strictEqual(yield* circuitState(one), "CLOSED")
     })))
 
   it.effect("a probe that hangs loses its slot at probeTimeout, and its outcome then changes nothing", () =>
@@ -335,7 +318,7 @@ describe("guards", () => {
       yield* hung.fail
       assert.deepInclude(yield* two.state("k"), { state: "HALF_OPEN", probes: 0 })
       yield* two.execute("k", options)(Effect.void)
-      assert.strictEqual(yield* stateOf(one), "CLOSED")
+      assert.strictEqual(yield* circuitState(one), "CLOSED")
     })))
 
   it.effect("a permit records once, and says what it changed", () =>

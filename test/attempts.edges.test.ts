@@ -8,6 +8,7 @@ import { execute, resume } from "../src/internal/run.ts"
 import { type Body, boom, fan, type Result, State } from "./support/fan.ts"
 import { interrupted, settled, thread, within } from "./support/killed.ts"
 import { endOf, eventsOf } from "./support/scenario.ts"
+import { recordingTracer } from "./support/tracer.ts"
 
 const { START } = StateGraph
 
@@ -16,14 +17,7 @@ const quiet = Effect.provide([Logger.layer([]), Bulkhead.layer])
 describe("the span of an attempt", () => {
   it.effect("ends as the attempt does", () =>
     Effect.gen(function*() {
-      const spans: Array<Tracer.NativeSpan> = []
-      const tracer = Tracer.make({
-        span: (options) => {
-          const span = new Tracer.NativeSpan(options)
-          spans.push(span)
-          return span
-        }
-      })
+      const { spans, tracer } = recordingTracer()
       const { graph } = fan({
         good: () => Effect.sleep(10),
         bad: () => boom("down"),

@@ -5,6 +5,7 @@ import { Checkpointer, CircuitBreakerRegistry, StateGraph } from "effect-stategr
 import { TestClock } from "effect/testing"
 import { type Body, boom, fan, State } from "./support/fan.ts"
 import { endOf, eventsOf } from "./support/scenario.ts"
+import { recordingTracer } from "./support/tracer.ts"
 
 const quiet = Effect.provide(Logger.layer([]))
 
@@ -90,14 +91,7 @@ describe("what says nothing about the dependency", () => {
 describe("the span of what a circuit guards", () => {
   const spansOf = <A, E, R>(self: Effect.Effect<A, E, R>) =>
     Effect.suspend(() => {
-      const spans: Array<Tracer.NativeSpan> = []
-      const tracer = Tracer.make({
-        span: (options) => {
-          const span = new Tracer.NativeSpan(options)
-          spans.push(span)
-          return span
-        }
-      })
+      const { spans, tracer } = recordingTracer()
       return Effect.map(Effect.exit(Effect.provideService(self, Tracer.Tracer, tracer)), () => spans)
     })
 

@@ -21,6 +21,7 @@ import {
   suspended,
   threaded
 } from "./support/threads.ts"
+import { recordingTracer } from "./support/tracer.ts"
 
 const make = (name = "g") => StateGraph.make(name, State)
 
@@ -321,14 +322,7 @@ describe("a run that waits for somebody", () => {
       const note = (hook: string) => (event: { readonly branch: string }) => void calls.push(`${hook} ${event.branch}`)
       const callbacks = FlowCallbacks.make({ onFlowStart: note("start"), onFlowComplete: note("complete") })
       const graph = graphOf([]).compile({ callbacks })
-      const spans: Array<Tracer.NativeSpan> = []
-      const tracer = Tracer.make({
-        span: (options) => {
-          const span = new Tracer.NativeSpan(options)
-          spans.push(span)
-          return span
-        }
-      })
+      const { spans, tracer } = recordingTracer()
       const metrics: typeof Metric.MetricRegistry.Service = new Map()
       const watched = <A, E, R>(self: Effect.Effect<A, E, R>) =>
         self.pipe(

@@ -9,6 +9,7 @@ import { Boom, boom } from "./support/fan.ts"
 import { loose } from "./support/looseBuilder.ts"
 import { faults } from "./support/pairs.ts"
 import { endOf, eventsOf, scenario } from "./support/scenario.ts"
+import { recordingTracer } from "./support/tracer.ts"
 
 const Prices = Schema.Struct({ item: Schema.String, offers: Schema.optionalKey(Schema.Array(Schema.Number)) })
 const Order = Schema.Struct({ name: Schema.String, best: Schema.optionalKey(Schema.Number) })
@@ -139,14 +140,7 @@ describe("a graph as a node", () => {
 
   it.effect("has its spans under its node's span", () =>
     Effect.gen(function*() {
-      const spans: Array<Tracer.NativeSpan> = []
-      const tracer = Tracer.make({
-        span: (options) => {
-          const span = new Tracer.NativeSpan(options)
-          spans.push(span)
-          return span
-        }
-      })
+      const { spans, tracer } = recordingTracer()
       yield* Effect.provideService(withShop(order().invoke({ name: "tea" })), Tracer.Tracer, tracer)
       const runs = spans.filter(({ name }) => name === "StateGraph.run")
       assert.deepStrictEqual(runs.map(({ attributes }) => attributes.get("graph.name")), ["order", "prices"])

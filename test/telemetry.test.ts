@@ -8,6 +8,7 @@ import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { root } from "../scripts/root.ts"
 import { endOf, eventsOf } from "./support/scenario.ts"
+import { recordingTracer } from "./support/tracer.ts"
 
 class Boom extends Schema.TaggedError<Boom>()("Boom", { attempt: Schema.Number }) {}
 
@@ -51,18 +52,6 @@ const everything = () =>
     .setFinishPoint("join")
 
 type Event = GraphEvent.GraphEvent<typeof State.Type, Boom>
-
-const recordingTracer = () => {
-  const spans: Array<Tracer.NativeSpan> = []
-  const tracer = Tracer.make({
-    span: (options) => {
-      const span = new Tracer.NativeSpan(options)
-      spans.push(span)
-      return span
-    }
-  })
-  return { spans, tracer }
-}
 
 /** One run of it with everybody watching. */
 const observed = Effect.gen(function*() {

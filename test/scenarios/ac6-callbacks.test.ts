@@ -5,6 +5,7 @@ import { assert, describe } from "@effect/vitest"
 import { Cause, Effect, Logger, Schema, Tracer } from "effect"
 import { CircuitBreakerRegistry, FlowCallbacks, type GraphEvent, StateGraph } from "effect-stategraph"
 import { endOf, scenario } from "../support/scenario.ts"
+import { recordingTracer } from "../support/tracer.ts"
 
 const State = Schema.Struct({ n: Schema.Number, tags: Schema.optionalKey(Schema.Array(Schema.String)) })
 
@@ -275,14 +276,7 @@ describe("AC6 callbacks", () => {
     "TD.13-INT-021 one span per branch, under the run's, with its outcome and its retries",
     (run) =>
       Effect.gen(function*() {
-        const spans: Array<Tracer.NativeSpan> = []
-        const tracer = Tracer.make({
-          span: (options) => {
-            const span = new Tracer.NativeSpan(options)
-            spans.push(span)
-            return span
-          }
-        })
+        const { spans, tracer } = recordingTracer()
         const graph = StateGraph.make("traced", State)
           .addNode(
             "good",
